@@ -1,0 +1,1 @@
+"""Robot constants, whole-body control, estimation, limits: NumPy and Pinocchio only."""

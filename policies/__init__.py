@@ -1,0 +1,1 @@
+"""Policies, training, chunk execution, episode files, statistics: torch, no ROS."""
