@@ -1,0 +1,164 @@
+"""The official 29-DoF G1 model: where its MJCF lies, and lighter meshes of it, decimated once into a cache.
+
+The meshes of the `mjlab` wheel have 393,270 faces, which a software renderer draws at 4 frames/s. Here each is
+reduced once by quadric decimation (about 2 s for all) and kept under `$RETAKE_CACHE` (or `$XDG_CACHE_HOME/retake`,
+`~/.cache/retake`), in a folder named by the content of MJCF and meshes and by the settings below: a changed model or
+setting gets a new folder, and a complete folder is never written again.
+
+Only `g1_spec` needs MuJoCo; the rest serves processes that merely draw the robot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import mujoco
+
+FACE_BUDGET = 12_000  # of the whole robot; at 320x240 the pictures differ from the full meshes only in bolt heads
+MIN_FACES = 60  # of one mesh: below it even the ankle's small bar loses its shape
+CACHE_FORMAT = 1  # raise when what is written below changes
+DEFAULT_RGBA = (0.7, 0.7, 0.7, 1.0)
+
+
+class AssetError(FileNotFoundError):
+    """A robot model or its cache cannot be had; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class VisualGeom:
+    """One mesh that the eye sees, fixed to a body."""
+
+    body: str
+    mesh_file: str  # in Visuals.folder, binary STL, m
+    position: tuple[float, float, float]  # of the mesh's frame in the body's, m
+    quat_xyzw: tuple[float, float, float, float]  # of the mesh's frame in the body's
+    rgba: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Visuals:
+    """All visual geoms of a robot, and the folder of their meshes."""
+
+    folder: Path
+    geoms: tuple[VisualGeom, ...]
+
+
+def g1_mjcf() -> Path:
+    """Path of the official G1 MJCF in the installed mjlab wheel, which is not imported (that would need torch)."""
+    found = importlib.util.find_spec("mjlab")
+    if found is None or not found.submodule_search_locations:
+        raise AssetError("the G1 model is missing: package mjlab is not installed; run: pip install --no-deps mjlab==1.6.0")
+    path = Path(found.submodule_search_locations[0]) / "asset_zoo/robots/unitree_g1/xmls/g1.xml"
+    if not path.is_file():
+        raise AssetError(f"mjlab has no G1 model at {path}; run: pip install --no-deps --force-reinstall mjlab==1.6.0")
+    return path
+
+
+def g1_visuals() -> Visuals:
+    """Decimated meshes and the bodies they sit on; makes them on first use, safely from several processes at once."""
+    folder = _decimated()
+    described = json.loads((folder / "visuals.json").read_text())
+    geoms = (VisualGeom(**{key: value if isinstance(value, str) else tuple(value) for key, value in geom.items()})
+             for geom in described["geoms"])
+    return Visuals(folder, tuple(geoms))
+
+
+def g1_spec() -> mujoco.MjSpec:
+    """The G1 as in its MJCF (bodies, joints, inertias, collision geoms), with decimated visual meshes."""
+    import mujoco  # here, so that the panel can use the rest of this module without it
+
+    spec = mujoco.MjSpec.from_file(str(g1_mjcf()))
+    spec.meshdir = str(_decimated())
+    return spec
+
+
+def cache_root() -> Path:
+    """Folder for everything that is made once: $RETAKE_CACHE, else $XDG_CACHE_HOME/retake, else ~/.cache/retake."""
+    named = os.environ.get("RETAKE_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "retake"
+
+
+def _decimated() -> Path:
+    mjcf = g1_mjcf()
+    meshes = sorted((mjcf.parent / "assets").glob("*.STL"))
+    folder = cache_root() / f"g1-{_content_key([mjcf, *meshes])}"
+    if (folder / "visuals.json").is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise AssetError(f"cannot write the mesh cache {folder.parent} ({error.strerror}); set RETAKE_CACHE to a "
+                         "folder that can be written") from error
+    try:
+        _decimate(meshes, made)
+        (made / "visuals.json").write_text(json.dumps({"format": CACHE_FORMAT, "geoms": _visual_geoms(mjcf)}, indent=1))
+        made.chmod(0o755)  # mkdtemp's 0700 would lock other users out of a shared cache
+        _publish(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def _publish(made: Path, folder: Path) -> None:
+    """Renames the finished folder into place, or leaves it when another process was faster with the same content."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not (folder / "visuals.json").is_file():
+            raise
+
+
+def _content_key(files: list[Path]) -> str:
+    digest = hashlib.sha256(f"{CACHE_FORMAT} {FACE_BUDGET} {MIN_FACES}".encode())
+    for path in files:
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _decimate(meshes: list[Path], folder: Path) -> None:
+    """Writes each mesh with its share of FACE_BUDGET, by the square root of its area: large links stay coarser."""
+    import fast_simplification  # both only here: a process that finds the cache full does not pay for them
+    import trimesh
+
+    loaded = {path.name: trimesh.load_mesh(path) for path in meshes}
+    total = sum(mesh.area**0.5 for mesh in loaded.values())
+    for name, mesh in loaded.items():
+        faces = max(MIN_FACES, round(FACE_BUDGET * mesh.area**0.5 / total))
+        if faces < len(mesh.faces):
+            points, triangles = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=faces)
+            mesh = trimesh.Trimesh(points, triangles)
+        (folder / name).write_bytes(trimesh.exchange.stl.export_stl(mesh))
+
+
+def _visual_geoms(mjcf: Path) -> list[dict]:
+    """Visual geoms of an MJCF as dictionaries of VisualGeom's fields; only what this model uses is understood."""
+    root = ElementTree.parse(mjcf).getroot()
+    files = {mesh.get("name"): mesh.get("file") for mesh in root.iterfind("asset/mesh")}
+    rgba = {material.get("name"): _numbers(material.get("rgba")) for material in root.iterfind("asset/material")}
+    geoms = []
+    for body in root.iterfind("worldbody//body"):
+        for geom in body.iterfind("geom[@mesh]"):
+            w, x, y, z = _numbers(geom.get("quat", "1 0 0 0"))
+            geoms.append({"body": body.get("name"), "mesh_file": files[geom.get("mesh")],
+                          "position": _numbers(geom.get("pos", "0 0 0")), "quat_xyzw": [x, y, z, w],
+                          "rgba": rgba.get(geom.get("material"), DEFAULT_RGBA)})
+    return geoms
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split()]
