@@ -1,0 +1,108 @@
+"""What the panel says about the robot, as HTML: authority, ages, answers, keys. Pure.
+
+Every state is said in words and numbers as well as in colour.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+GREEN, AMBER, RED, GREY, BLUE, VIOLET = "#2b8a3e", "#c77700", "#c92a2a", "#495057", "#1864ab", "#6741d9"
+
+AUTHORITY_LOOK = {  # authority: (colour, headline, explanation)
+    "none": (GREY, "HOLDING", "nobody commands; the robot keeps its pose"),
+    "policy": (BLUE, "POLICY", "the policy acts"),
+    "teleop": (AMBER, "TELEOP", "a person drives"),
+    "rewind": (VIOLET, "REWIND", "going back along the path taken"),
+    "controller": (VIOLET, "CONTROLLER", "the controller moves by itself"),
+    "stopped": (RED, "STOPPED", "every command is ignored until Release"),
+}
+NO_AUTHORITY = (RED, "NO AUTHORITY NODE", "nothing is heard from it; no command can pass")
+
+
+@dataclass(frozen=True)
+class AgeLimit:
+    """Up to `good_s` an input is fresh, up to `lost_s` late, then lost."""
+
+    label: str
+    good_s: float
+    lost_s: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that the status area of one browser shows."""
+
+    authority: str | None  # None: never heard
+    driver: str  # name of the browser that drives, "" when none
+    you: str  # name of the browser that reads this
+    ages: tuple[tuple[AgeLimit, float | None], ...]  # s, None: nothing received
+    pelvis: tuple[float, float] | None  # height above odom's ground in m, tilt in degrees
+    episode: str = ""
+
+
+def age_s(stamp_ns: int, now_ns: int, since_arrival_s: float) -> float:
+    """Age from the stamp, or since arrival when that is longer: a dead robot's clock may stand still."""
+    return max((now_ns - stamp_ns) * 1e-9, since_arrival_s)
+
+
+def age_look(limit: AgeLimit, age: float | None) -> tuple[str, str]:
+    """Colour and words of one age."""
+    if age is None:
+        return GREY, "no data"
+    words = f"{age * 1e3:.0f} ms" if age < 1.0 else f"{age:.1f} s" if age < 100.0 else f"{age:.0f} s"
+    if age <= limit.good_s:
+        return GREEN, words
+    return (AMBER, f"{words}, late") if age <= limit.lost_s else (RED, f"{words}, lost")
+
+
+def status_html(status: Status) -> str:
+    """Authority banner and ages."""
+    colour, headline, explanation = NO_AUTHORITY if status.authority is None else AUTHORITY_LOOK.get(
+        status.authority, (RED, status.authority.upper(), "unknown authority"))
+    if status.driver:
+        yours = status.driver == status.you
+        colour = GREEN if yours else colour
+        headline = "YOU DRIVE" if yours else headline
+        explanation = "drag the hands, or use sliders and keys" if yours else f"{status.driver} drives"
+    rows = "".join(_row(limit.label, *age_look(limit, age)) for limit, age in status.ages)
+    return (
+        f'<div id="retake-status" data-authority="{html.escape(status.authority or "")}" style="margin:0 12px 8px">'
+        f'<div style="background:{colour};color:#fff;border-radius:6px;padding:8px 12px;margin-bottom:8px">'
+        f'<div style="font-size:22px;font-weight:700;line-height:1.2">{html.escape(headline)}</div>'
+        f'<div style="font-size:12px">{html.escape(explanation)}</div></div>'
+        f'<table style="width:100%;font-size:12px;border-collapse:collapse">{rows}{_facts(status)}</table></div>'
+    )
+
+
+def _row(label: str, colour: str, words: str) -> str:
+    return (f'<tr><td style="padding:1px 0">{html.escape(label)}</td><td style="text-align:right;color:{colour};'
+            f'font-weight:600;font-variant-numeric:tabular-nums">&#9679; {html.escape(words)}</td></tr>')
+
+
+def _facts(status: Status) -> str:
+    facts = [("This is", status.you)]
+    if status.episode:
+        facts.insert(0, ("Episode", status.episode))
+    if status.pelvis is not None:
+        facts.insert(0, ("Pelvis", f"{status.pelvis[0]:.2f} m, tilt {status.pelvis[1]:.0f}°"))
+    return "".join(f'<tr><td style="padding:1px 0">{label}</td><td style="text-align:right">{html.escape(words)}</td></tr>'
+                   for label, words in facts)
+
+
+def answer_html(text: str, good: bool | None) -> str:
+    """The last answer to a button: green done, red refused, grey under way."""
+    colour = {True: GREEN, False: RED, None: GREY}[good]
+    return (f'<div id="retake-answer" style="margin:0 12px 8px;padding:6px 10px;border-left:4px solid {colour};'
+            f'font-size:12px;min-height:32px;background:rgba(128,128,128,.10)">{html.escape(text)}</div>')
+
+
+def keys_html(keys: list[tuple[str, str]]) -> str:
+    """Table of keyboard shortcuts: (key, what it does)."""
+    cap = ('<kbd style="border:1px solid #adb5bd;border-bottom-width:2px;border-radius:4px;padding:0 5px;'
+           'font-family:inherit;font-size:11px">{}</kbd>')
+    rows = "".join(
+        f'<tr><td style="padding:2px 0;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
+        f'</td><td style="padding-left:8px">{html.escape(does)}</td></tr>' for key, does in keys)
+    return f'<table style="margin:0 12px 8px;font-size:12px">{rows}</table>'
