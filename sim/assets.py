@@ -1,4 +1,4 @@
-"""The official 29-DoF G1 model: where its MJCF lies, and lighter meshes of it, decimated once into a cache.
+"""The official 29-DoF G1 model with lighter meshes, decimated once into a cache.
 
 The meshes of the `mjlab` wheel have 393,270 faces, which a software renderer draws at 4 frames/s. Here each is
 reduced once by quadric decimation (about 2 s for all) and kept under `$RETAKE_CACHE` (or `$XDG_CACHE_HOME/retake`,
@@ -11,7 +11,6 @@ Only `g1_spec` needs MuJoCo; the rest serves processes that merely draw the robo
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from controllers.model import g1_mjcf
 
 if TYPE_CHECKING:
     import mujoco
@@ -32,7 +33,7 @@ DEFAULT_RGBA = (0.7, 0.7, 0.7, 1.0)
 
 
 class AssetError(FileNotFoundError):
-    """A robot model or its cache cannot be had; the text says what to do."""
+    """The mesh cache cannot be had; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,6 @@ class Visuals:
 
     folder: Path
     geoms: tuple[VisualGeom, ...]
-
-
-def g1_mjcf() -> Path:
-    """Path of the official G1 MJCF in the installed mjlab wheel, which is not imported (that would need torch)."""
-    found = importlib.util.find_spec("mjlab")
-    if found is None or not found.submodule_search_locations:
-        raise AssetError("the G1 model is missing: package mjlab is not installed; run: pip install --no-deps mjlab==1.6.0")
-    path = Path(found.submodule_search_locations[0]) / "asset_zoo/robots/unitree_g1/xmls/g1.xml"
-    if not path.is_file():
-        raise AssetError(f"mjlab has no G1 model at {path}; run: pip install --no-deps --force-reinstall mjlab==1.6.0")
-    return path
 
 
 def g1_visuals() -> Visuals:

@@ -1,0 +1,120 @@
+"""The G1's two cameras in MuJoCo, drawn from a render state in a process of their own.
+
+head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the shelf and the hands;
+       a box on a low stand lies below its picture until the torso leans forward.
+chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, 40 degrees down. It sees stand, box and
+       shelf front in every phase. Mounted 0.22 m below the head, it makes a vertical stereo pair with it: the size of the
+       box and the height of the shelf follow from both pictures together, from neither alone.
+
+Both are fixed to the torso, so the picture says where things are relative to the arms' shoulders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from sim.g1_world import build_spec
+from sim.gl import offscreen_context
+from sim.render_state import RenderStateCodec
+
+CAMERAS = ("head", "chest")
+SPECTATOR = "spectator"  # a view of robot and task for people; no robot carries it
+MAX_GEOMS = 500
+COLLISION_GROUP = 3  # as the G1's MJCF groups its collision geoms; they are not drawn
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Where a camera sits: a body, a point in its frame (m), how far it looks down (rad), vertical field of view."""
+
+    body: str
+    position: tuple[float, float, float]
+    pitch_down: float
+    fovy_deg: float
+
+
+MOUNTS = {
+    # Unitree's g1_29dof description, d435_joint: xyz 0.0576235 0.01753 0.42987, rpy 0 0.8307767 0. The D435's colour
+    # picture is 69.4 x 42.5 degrees at 16:9; 4:3 modes crop its sides and keep the height.
+    "head": Mount("torso_link", (0.0576235, 0.01753, 0.42987), 0.8307767, 42.5),
+    # ours: the torso's shell ends at x = 0.09 there. D455 colour: 90 x 65 degrees.
+    "chest": Mount("torso_link", (0.10, 0.0, 0.21), 0.70, 65.0),
+}
+
+
+class CameraRig:
+    """Both cameras with their own model and OpenGL context; use and close it in the thread that made it."""
+
+    def __init__(self, width: int = 320, height: int = 240) -> None:
+        self.width, self.height = width, height
+        spec = build_spec()
+        _add_cameras(spec)
+        spec.visual.quality.offsamples = 0  # no MSAA
+        spec.visual.quality.shadowsize = 0
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
+        self.model = spec.compile()
+        self._data = mujoco.MjData(self.model)
+        self._codec = RenderStateCodec(self.model)
+        self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = False
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[COLLISION_GROUP] = False
+        self._option.sitegroup[:] = False
+        self._gl = offscreen_context(width, height)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._rect = mujoco.MjrRect(0, 0, width, height)
+
+    def draw(self, render_state: np.ndarray, names: tuple[str, ...] = CAMERAS) -> dict[str, np.ndarray]:
+        """Pictures (height, width, 3) uint8 RGB of a world's `render_state()`, by camera name."""
+        self._codec.unpack_into(render_state, self._data)
+        self._gl.make_current()
+        return {name: self._picture(name) for name in names}
+
+    def intrinsics(self, name: str) -> tuple[float, float, float, float]:
+        """fx, fy, cx, cy in pixels, pixel centres at whole numbers (REP 104); no distortion."""
+        if name not in MOUNTS:
+            raise ValueError(f"unknown camera {name!r}; there are: {', '.join(MOUNTS)}")
+        focal = 0.5 * self.height / np.tan(0.5 * np.deg2rad(MOUNTS[name].fovy_deg))
+        return focal, focal, 0.5 * (self.width - 1), 0.5 * (self.height - 1)
+
+    def close(self) -> None:
+        """Gives the OpenGL context back."""
+        self._context.free()
+        self._gl.free()
+
+    def _picture(self, name: str) -> np.ndarray:
+        camera = mujoco.MjvCamera()
+        camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        camera.fixedcamid = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_CAMERA, name)
+        if camera.fixedcamid < 0:
+            raise ValueError(f"unknown camera {name!r}; there are: {', '.join((*CAMERAS, SPECTATOR))}")
+        mujoco.mjv_updateScene(self.model, self._data, self._option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        mujoco.mjr_render(self._rect, self._scene, self._context)
+        picture = np.empty((self.height, self.width, 3), np.uint8)
+        mujoco.mjr_readPixels(picture, None, self._rect, self._context)
+        return np.ascontiguousarray(picture[::-1])  # OpenGL's rows start at the bottom
+
+
+def _add_cameras(spec: mujoco.MjSpec) -> None:
+    for name, mount in MOUNTS.items():
+        quat = _look_quat_wxyz(mount.pitch_down)
+        spec.body(mount.body).add_camera(name=name, pos=mount.position, quat=quat, fovy=mount.fovy_deg)
+    eye, focus = np.array([1.7, -1.5, 1.25]), np.array([0.2, 0.0, 0.7])
+    ahead = focus - eye
+    yaw, pitch_down = np.arctan2(ahead[1], ahead[0]), np.arctan2(-ahead[2], np.hypot(ahead[0], ahead[1]))
+    spec.worldbody.add_camera(name=SPECTATOR, pos=eye, quat=_look_quat_wxyz(pitch_down, yaw), fovy=45.0)
+
+
+def _look_quat_wxyz(pitch_down: float, yaw: float = 0.0) -> np.ndarray:
+    """MuJoCo camera orientation (looks along its -z, y up) that looks along x, turned left by yaw, then down."""
+    ahead = np.array([np.cos(yaw) * np.cos(pitch_down), np.sin(yaw) * np.cos(pitch_down), -np.sin(pitch_down)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, np.stack([right, np.cross(right, ahead), -ahead], axis=1).ravel())
+    return quat
