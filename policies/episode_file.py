@@ -50,9 +50,9 @@ def has_header(msgtype: str) -> bool:
 
 
 class EpisodeWriter:
-    """Writes one episode as it happens. Until `close` the folder says "aborted", so that a killed writer leaves the truth.
+    """Writes one episode as it happens; one thread writes.
 
-    Not thread-safe: one thread writes.
+    Until `close` the folder says "aborted", so that a killed writer leaves the truth.
     """
 
     def __init__(self, folder: Path, meta: dict, sync: bool = False) -> None:
@@ -73,7 +73,7 @@ class EpisodeWriter:
         self.closed = False
 
     def write_raw(self, topic: str, msgtype: str, cdr: bytes, stamp_ns: int, log_ns: int | None = None) -> None:
-        """Append one serialized message: `stamp_ns` when it was measured, `log_ns` when it was received (default: the stamp)."""
+        """Append one serialized message, measured at `stamp_ns` and received at `log_ns` (default: the same)."""
         channel = self._channels.get(topic)
         if channel is None:
             channel = self._channels[topic] = [self._add_channel(topic, msgtype), 0]
@@ -113,12 +113,13 @@ class EpisodeWriter:
         if outcome not in OUTCOMES:
             raise EpisodeError(f"outcome {outcome!r} is unknown; allowed: {', '.join(OUTCOMES)}")
         if self.closed:
-            raise EpisodeError(f"episode {self.folder.name} has ended already ({self.meta['outcome']}); start another one")
+            raise EpisodeError(f"episode {self.meta['id']} has ended already ({self.meta['outcome']}); start another one")
         self.closed = True
         self.meta.update(outcome=outcome, outcome_by=by)
         write_meta(self.folder, self.meta)  # the judgement first: repair can make up for the rest
         self._log.finish()
-        self.meta.update(ended_ns=self._last_ns or self.meta["started_ns"] or 0, messages=self._log.index.topic_counts())
+        ended_ns = self._last_ns or self.meta["started_ns"] or 0
+        self.meta.update(ended_ns=ended_ns, messages=self._log.index.topic_counts())
         write_meta(self.folder, self.meta)
 
     def abandon(self) -> None:
@@ -139,7 +140,7 @@ class EpisodeWriter:
 
     def _add_channel(self, topic: str, msgtype: str) -> int:
         if msgtype not in typestore().fielddefs:
-            raise EpisodeError(f"{topic}: message type {msgtype!r} is not in ROS 2 Jazzy's common interfaces; record those only")
+            raise EpisodeError(f"{topic}: message type {msgtype!r} is not one of ROS 2 Jazzy's own; record those only")
         return self._log.add_channel(topic, msgtype, typestore().generate_msgdef(msgtype, ros_version=2)[0])
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import lz4.frame
 from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Header, McapRecord, Schema
 
@@ -19,7 +20,7 @@ from policies.mcap_log import MAGIC, MESSAGE, RECORD, EpisodeError, LogIndex, Lo
 MAX_TAIL_BYTES = 16 << 20  # repair cuts no more than this: a longer bad tail is not an interrupted write
 _FOOTER = struct.Struct("<BQQQI8s")
 _FOOTER_START = RECORD.pack(Opcode.FOOTER, 20)
-_CHUNK = struct.Struct("<QQQII")  # first and last log time, plain size, crc of the plain bytes, length of the codec's name
+_CHUNK = struct.Struct("<QQQII")  # first and last log time, plain size, crc of the plain bytes, length of codec name
 _SUPPORTED = {"": lambda data: data, "lz4": lz4.frame.decompress}
 
 
@@ -83,7 +84,7 @@ def repair_log(path: Path) -> LogIndex:
     tail = path.stat().st_size - index.end
     if tail > MAX_TAIL_BYTES:
         raise EpisodeError(f"{path}: damaged at byte {index.end}, {tail} bytes before the end; repair cuts at most "
-                           f"{MAX_TAIL_BYTES} bytes. What is before the damage can be read; restore a copy for the rest")
+                           f"{MAX_TAIL_BYTES}. What is before the damage can be read; restore a copy for the rest")
     LogWriter(path, index).finish()
     return index
 
@@ -94,7 +95,7 @@ def _mapped(path: Path) -> Iterator[memoryview]:
         with open(path, "rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
     except FileNotFoundError:
-        raise EpisodeError(f"{path} does not exist; an episode is a folder with episode.mcap and episode.json in it") from None
+        raise EpisodeError(f"{path} is missing; an episode is a folder with episode.mcap and episode.json") from None
     view = memoryview(data)
     try:
         yield view
@@ -105,8 +106,8 @@ def _mapped(path: Path) -> Iterator[memoryview]:
 def _records(path: Path, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Yield (opcode, offset, body) of the whole records of the data section; refuse a file that is not ours."""
     if bytes(view[:len(MAGIC)]) != MAGIC[:len(view)]:
-        raise EpisodeError(f"{path} is not MCAP (it starts with {bytes(view[:8])!r}); an episode.mcap is written by the "
-                           "recorder or by retake collect")
+        raise EpisodeError(f"{path} is not MCAP (it starts with {bytes(view[:8])!r}); allowed: what the recorder or "
+                           "`retake collect` wrote")
     position = len(MAGIC)
     while position + RECORD.size <= len(view):
         opcode, length = RECORD.unpack_from(view, position)
@@ -124,23 +125,28 @@ def _note(index: LogIndex, opcode: int, body: memoryview) -> None:
     elif opcode == Opcode.CHANNEL:
         channel = _read(Channel, body)
         if channel.message_encoding != "cdr":
-            raise EpisodeError(f"topic {channel.topic} is encoded as {channel.message_encoding!r}; allowed: cdr (ROS 2)")
+            raise EpisodeError(f"topic {channel.topic} is encoded as {channel.message_encoding!r}; allowed: cdr")
         index.channels[channel.id] = channel
     elif opcode == Opcode.HEADER and (header := _read(Header, body)).profile != "ros2":
         raise EpisodeError(f"the MCAP profile is {header.profile!r}; allowed: ros2. Record with retake's recorder")
 
 
 def _read(record_type: type[McapRecord], body: memoryview) -> McapRecord:
-    return record_type.read(ReadDataStream(io.BytesIO(body)))
+    try:
+        return record_type.read(ReadDataStream(io.BytesIO(body)))
+    except (McapError, struct.error, UnicodeDecodeError) as error:
+        raise EpisodeError(f"a {record_type.__name__} record of the MCAP is malformed ({error!r}); restore a copy") from None
 
 
 def _unpack_chunk(path: Path, body: memoryview) -> bytes | None:
     """Return the records inside a chunk, or None when its bytes are damaged."""
+    if len(body) < _CHUNK.size:
+        return None
     _, _, size, crc, name_length = _CHUNK.unpack_from(body)
     data_at = _CHUNK.size + name_length + 8
     codec = bytes(body[_CHUNK.size:_CHUNK.size + name_length]).decode("ascii", "replace")
     if codec not in _SUPPORTED:
-        raise EpisodeError(f"{path}: chunks are compressed with {codec!r}; allowed: lz4, none. Convert it with `mcap compress`")
+        raise EpisodeError(f"{path}: chunks are compressed with {codec!r}; allowed: lz4, none (`mcap compress`)")
     try:
         plain = _SUPPORTED[codec](bytes(body[data_at:]))
     except RuntimeError:  # lz4's decoding error
