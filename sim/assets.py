@@ -70,6 +70,8 @@ def g1_spec() -> mujoco.MjSpec:
 
     spec = mujoco.MjSpec.from_file(str(g1_mjcf()))
     spec.meshdir = str(_decimated())
+    for light in spec.lights:  # the MJCF's lamp hovers above the robot and follows it; a world brings its own
+        spec.delete(light)
     return spec
 
 

@@ -2,7 +2,7 @@
 
 head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the shelf and the hands;
        a box on a low stand lies below its picture until the torso leans forward.
-chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, 40 degrees down. It sees stand, box and
+chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, 43 degrees down. It sees stand, box and
        shelf front in every phase. Mounted 0.22 m below the head, it makes a vertical stereo pair with it: the size of the
        box and the height of the shelf follow from both pictures together, from neither alone.
 
@@ -40,8 +40,8 @@ MOUNTS = {
     # Unitree's g1_29dof description, d435_joint: xyz 0.0576235 0.01753 0.42987, rpy 0 0.8307767 0. The D435's colour
     # picture is 69.4 x 42.5 degrees at 16:9; 4:3 modes crop its sides and keep the height.
     "head": Mount("torso_link", (0.0576235, 0.01753, 0.42987), 0.8307767, 42.5),
-    # ours: the torso's shell ends at x = 0.09 there. D455 colour: 90 x 65 degrees.
-    "chest": Mount("torso_link", (0.10, 0.0, 0.21), 0.70, 65.0),
+    # ours: the torso's shell ends at x = 0.074 there. D455 colour: 90 x 65 degrees.
+    "chest": Mount("torso_link", (0.10, 0.0, 0.21), 0.75, 65.0),
 }
 
 
