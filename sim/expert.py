@@ -1,0 +1,115 @@
+"""Scripted demonstrator of g1_box: reads the scene, answers with task-space actions only.
+
+It never touches joints or the controller's insides; what it commands, a policy or a person could command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controllers import channels, g1, rotations
+from sim.g1_box import SHELF_EDGE_X, BoxScene
+
+SQUEEZE_N = 32.0  # 2 kg at friction 0.6 needs 16 N a side; the wrist yaw motors allow 45
+OPEN_GAP = 0.09  # m from the box side to an open palm
+PRESS = 0.02  # m the palms are commanded into the box, more than the controller's squeeze gap
+CARRY_X = 0.33  # m, box centre while it is lifted past the shelf edge
+PLACE_DEPTH = 0.075  # m, box centre behind the shelf edge
+CLEARANCE = 0.07  # m between the box and the shelf while it moves over it
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """Palms `gap` from the box sides around `centre` (3,), turned by `yaw`, and the body that goes with it."""
+
+    name: str
+    duration: float  # s to get here
+    centre: np.ndarray
+    gap: float
+    yaw: float
+    height: float  # pelvis, m
+    pitch: float  # torso, rad
+    squeeze: float  # N
+    hand_pitch: float = 0.0  # rad, fingers down positive
+
+
+def body_for(palm_height: float, palm_x: float) -> tuple[float, float, float]:
+    """Pelvis height, torso pitch and hand pitch that bring palms to a height and reach comfortably."""
+    low = np.clip((0.85 - palm_height) / 0.55, 0.0, 1.0)  # 0 at chest height, 1 at 0.30 m
+    reach = np.clip((palm_x - 0.40) / 0.15, 0.0, 1.0) * 0.35
+    return 0.74 - 0.29 * low, 0.05 + 0.75 * low + reach * (1 - low), 0.45 * low
+
+
+class BoxExpert:
+    """Plays a list of waypoints made from the scene at reset."""
+
+    def __init__(self, scene: BoxScene, seed: int = 0) -> None:
+        """`seed` varies speed and small offsets, so that demonstrations differ."""
+        rng = np.random.default_rng([seed, 0xE0])
+        self._half_width = float(scene.half_size[1])
+        self._pace = float(rng.uniform(0.9, 1.15))
+        self.waypoints = self._plan(scene, rng)
+        self.duration = sum(w.duration for w in self.waypoints) * self._pace
+
+    def _plan(self, scene: BoxScene, rng: np.random.Generator) -> list[Waypoint]:
+        offset = rng.uniform(-0.008, 0.008, 3)
+        pick = scene.position + offset * np.array([1.0, 0.0, 1.0])
+        shelf_z = scene.shelf_height + scene.half_size[2]
+        place = np.array([SHELF_EDGE_X + PLACE_DEPTH, 0.5 * scene.position[1], shelf_z])
+        over, carry = place + np.array([0, 0, CLEARANCE]), np.array([CARRY_X, place[1], shelf_z + CLEARANCE])
+        lift = pick + np.array([-0.06, 0.0, 0.10])
+        back, retreat = place + np.array([-0.02, 0, 0.01]), place + np.array([-0.26, 0, 0.0])
+        yaw, F = scene.yaw, SQUEEZE_N
+
+        def at(name: str, duration: float, p: np.ndarray, gap: float, turn: float, force: float, ref: np.ndarray) -> Waypoint:
+            height, pitch, hand_pitch = body_for(ref[2], ref[0])
+            return Waypoint(name, duration, p, gap, turn, height, pitch, force, hand_pitch)
+
+        down = 1.2 + 1.6 * (0.85 - pick[2])
+        up = 1.2 + 2.2 * max(0.0, carry[2] - lift[2])
+        return [
+            at("wide", down * 0.6, pick + np.array([-0.12, 0, 0.08]), OPEN_GAP + 0.05, yaw, 0.0, pick + [0, 0, 0.12]),
+            at("beside", down * 0.5, pick, OPEN_GAP, yaw, 0.0, pick),
+            at("close", 0.9, pick, -PRESS, yaw, 0.0, pick),
+            at("squeeze", 0.5, pick, -PRESS, yaw, F, pick),
+            at("lift", 0.9, lift, -PRESS, yaw, F, lift),
+            at("carry", up, carry, -PRESS, 0.0, F, carry),
+            at("over", 1.2, over, -PRESS, 0.0, F, over),
+            at("lower", 0.9, place - np.array([0, 0, 0.004]), -PRESS, 0.0, F, place),
+            at("release", 0.6, place, 0.01, 0.0, 0.0, place),
+            at("open", 0.6, back, OPEN_GAP, 0.0, 0.0, place),
+            at("retreat", 1.2, retreat, OPEN_GAP, 0.0, 0.0, retreat),
+            at("wait", 1.5, retreat, OPEN_GAP, 0.0, 0.0, retreat),
+        ]
+
+    def _action(self, w: Waypoint) -> np.ndarray:
+        turn = rotations.from_yaw(w.yaw)
+        across = rotations.matrix(turn) @ np.array([0.0, self._half_width + w.gap, 0.0])
+        pitch = np.array([0.0, np.sin(w.hand_pitch / 2), 0.0, np.cos(w.hand_pitch / 2)])
+        quat = rotations.multiply(turn, pitch)
+        return channels.join(
+            channels.Targets(w.centre + across, quat, w.centre - across, quat, w.height, w.pitch, w.squeeze)
+        )
+
+    def act(self, t: float, start: np.ndarray | None = None) -> np.ndarray:
+        """Action (17,) at `t` seconds after the start; `start` is where the robot was then, HOME_ACTION by default."""
+        before = g1.HOME_ACTION if start is None else start
+        t = t / self._pace
+        for waypoint in self.waypoints:
+            target = self._action(waypoint)
+            if t < waypoint.duration:
+                s = t / waypoint.duration
+                return channels.interpolate(before, target, s * s * (3 - 2 * s))
+            t, before = t - waypoint.duration, target
+        return before
+
+    def phase(self, t: float) -> str:
+        """Name of the waypoint being approached at `t`."""
+        t = t / self._pace
+        for waypoint in self.waypoints:
+            if t < waypoint.duration:
+                return waypoint.name
+            t -= waypoint.duration
+        return "done"
