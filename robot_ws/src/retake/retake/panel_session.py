@@ -46,7 +46,7 @@ class TeleopSession:
         if self.driver != client or self.phase is not Phase.ASKED:
             return
         if success:
-            self.phase, self._granted = Phase.GRANTED, now
+            self.phase, self._granted, self._heard = Phase.GRANTED, now, now
         else:
             self.end()
 
@@ -63,6 +63,11 @@ class TeleopSession:
         """True when this browser's targets are streamed."""
         return self.phase is Phase.DRIVING and self.driver == client
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while a granted session needs the robot's pose to start from."""
+        return self.phase is Phase.GRANTED
+
     def update(self, authority: str, pose_is_fresh: bool, now: float) -> str | None:
         """Advance by what is known now; returns why the session ended, if it just did.
 
@@ -71,7 +76,7 @@ class TeleopSession:
         reason = None
         if self.phase is Phase.IDLE:
             return None
-        if now - self._heard > self._silence_s:
+        if self.phase is not Phase.ASKED and now - self._heard > self._silence_s:
             reason = f"{browser(self.driver)} was silent for {now - self._heard:.1f} s: the robot holds; take over again"
         elif self.phase is Phase.DRIVING and authority != "teleop":
             reason = f"teleoperation ended: authority is {authority}"

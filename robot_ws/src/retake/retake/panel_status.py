@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
-GREEN, AMBER, RED, GREY, BLUE, VIOLET = "#2b8a3e", "#c77700", "#c92a2a", "#495057", "#1864ab", "#6741d9"
+GREEN, AMBER, RED, GREY, BLUE, VIOLET = "#2b8a3e", "#b35c00", "#c92a2a", "#495057", "#1864ab", "#6741d9"  # under white
+TEXT = {GREEN: "#51cf66", AMBER: "#ffa94d", RED: "#ff6b6b", GREY: "#adb5bd"}  # the same on the dark page
 
 AUTHORITY_LOOK = {  # authority: (colour, headline, explanation)
     "none": (GREY, "HOLDING", "nobody commands; the robot keeps its pose"),
@@ -77,7 +78,7 @@ def status_html(status: Status) -> str:
 
 
 def _row(label: str, colour: str, words: str) -> str:
-    return (f'<tr><td style="padding:1px 0">{html.escape(label)}</td><td style="text-align:right;color:{colour};'
+    return (f'<tr><td style="padding:1px 0">{html.escape(label)}</td><td style="text-align:right;color:{TEXT[colour]};'
             f'font-weight:600;font-variant-numeric:tabular-nums">&#9679; {html.escape(words)}</td></tr>')
 
 

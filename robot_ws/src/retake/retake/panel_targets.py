@@ -51,6 +51,10 @@ class TeleopTargets:
         action[g1.ACTION_CHANNELS.index(channel)] = value
         self._set(action)
 
+    def channel(self, channel: str) -> float:
+        """Value of one channel."""
+        return float(self.action[g1.ACTION_CHANNELS.index(channel)])
+
     def pose(self, side: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) m and quaternion xyzw (4,) of a target in odom; "both" is the middle, axes of odom."""
         if side == "both":

@@ -1,0 +1,89 @@
+"""Messages to plain values and back: the border where names, sizes and numbers are checked.
+
+Joints and channels are mapped by name. A missing or extra name, a wrong size or a number that is not finite is a
+ValueError that says so; nothing is filled in. Stamps are int nanoseconds inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from controllers.g1 import ACTION_CHANNELS
+
+NS_PER_S = 1_000_000_000
+
+
+def stamp_ns(stamp: Time) -> int:
+    """A stamp in ns."""
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def time_message(stamp: int) -> Time:
+    """A stamp in ns as a message."""
+    sec, nanosec = divmod(stamp, NS_PER_S)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]) -> np.ndarray:
+    """`values` (n,) in the order of `wanted`, finite.
+
+    Raises:
+        ValueError: a missing, extra or repeated name, a size that does not match, or a number that is not finite.
+    """
+    if len(values) != len(names):
+        raise ValueError(f"{len(names)} names but {len(values)} values")
+    array = np.array(values, dtype=float)
+    if tuple(names) != tuple(wanted):
+        index = {name: i for i, name in enumerate(names)}
+        missing = [name for name in wanted if name not in index]
+        extra = [name for name in names if name not in wanted]
+        if missing or extra or len(index) != len(names):
+            raise ValueError(f"missing: {', '.join(missing) or 'none'}; extra or repeated: {', '.join(extra) or 'none'}; "
+                             f"allowed are exactly {len(wanted)} names, {wanted[0]} to {wanted[-1]}")
+        array = array[[index[name] for name in wanted]]
+    if not math.isfinite(float(array @ array)) and not np.all(np.isfinite(array)):
+        bad = [name for name, value in zip(wanted, array, strict=True) if not math.isfinite(value)]
+        raise ValueError(f"not finite: {', '.join(bad)}")
+    return array
+
+
+def action_message(action: np.ndarray, stamp: int) -> JointTrajectory:
+    """One action (17,) as a trajectory with one point, names ACTION_CHANNELS, frame odom."""
+    message = JointTrajectory(joint_names=ACTION_CHANNELS, points=[JointTrajectoryPoint(positions=action.tolist())])
+    message.header.stamp = time_message(stamp)
+    message.header.frame_id = "odom"
+    return message
+
+
+def action_from(message: JointTrajectory) -> np.ndarray:
+    """The action (17,) of a trajectory with exactly one point."""
+    if len(message.points) != 1:
+        raise ValueError(f"{len(message.points)} points, allowed is exactly one")
+    return by_name(message.joint_names, message.points[0].positions, ACTION_CHANNELS)
+
+
+def chunk_message(offsets_ns: Sequence[int], actions: np.ndarray, observation_ns: int) -> JointTrajectory:
+    """Actions (n, 17) at `offsets_ns` (n,) after the observation; the stamp is the observation's."""
+    points = []
+    for offset, action in zip(offsets_ns, actions, strict=True):
+        point = JointTrajectoryPoint(positions=action.tolist())
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(int(offset), NS_PER_S)
+        points.append(point)
+    message = JointTrajectory(joint_names=ACTION_CHANNELS, points=points)
+    message.header.stamp = time_message(observation_ns)
+    message.header.frame_id = "odom"
+    return message
+
+
+def chunk_from(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) int64 ns after the stamp and actions (n, 17) of a chunk."""
+    if not message.points:
+        raise ValueError("a chunk without points; send at least one")
+    actions = np.stack([by_name(message.joint_names, p.positions, ACTION_CHANNELS) for p in message.points])
+    offsets = [p.time_from_start.sec * NS_PER_S + p.time_from_start.nanosec for p in message.points]
+    return np.array(offsets, dtype=np.int64), actions

@@ -1,0 +1,14 @@
+"""Quality of service by name, one choice for each kind of topic, used on both sides.
+
+Everything on one machine is reliable: in lockstep a lost message would stop the graph, and at these rates (500 Hz, under
+1 kB) reliability between processes costs nothing that was measurable. Late messages are caught by their stamps.
+"""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+STREAM = QoSProfile(depth=10)  # states, commands, references
+CAMERA = QoSProfile(depth=5)  # compressed images and their camera_info
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # what is true until it changes
+RECORD = QoSProfile(depth=2000)  # the recorder's subscriptions: 4 s of a 500 Hz topic may wait for the disk
