@@ -13,11 +13,9 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
+from retake.errors import UserError
+
 MIN_TOKEN_LENGTH = 16
-
-
-class PanelError(ValueError):
-    """The panel cannot start; the text says what, what is allowed and what to do."""
 
 
 def is_loopback(host: str) -> bool:
@@ -31,9 +29,9 @@ def is_loopback(host: str) -> bool:
 
 
 def check_address(host: str, port: int, token: str) -> None:
-    """Raise PanelError when the panel must not, or cannot, listen on `host`:`port`."""
+    """Raise UserError when the panel must not, or cannot, listen on `host`:`port`."""
     if not is_loopback(host) and len(token) < MIN_TOKEN_LENGTH:
-        raise PanelError(
+        raise UserError(
             f"host {host!r} lets other machines command the robot: give a token of at least {MIN_TOKEN_LENGTH} "
             "characters (parameter token), or bind 127.0.0.1 and come through an ssh tunnel"
         )
@@ -41,7 +39,7 @@ def check_address(host: str, port: int, token: str) -> None:
         with socket.create_server((host, port)):
             pass
     except (OSError, OverflowError) as error:
-        raise PanelError(
+        raise UserError(
             f"port {port} on {host} cannot be used ({getattr(error, 'strerror', None) or error}): stop the program that "
             f"listens there, or choose another one (parameter port, for example {port + 1 if port < 65535 else 8081})"
         ) from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+import numpy as np
+
 GREEN, AMBER, RED, GREY, BLUE, VIOLET = "#2b8a3e", "#b35c00", "#c92a2a", "#495057", "#1864ab", "#6741d9"  # under white
 TEXT = {GREEN: "#51cf66", AMBER: "#ffa94d", RED: "#ff6b6b", GREY: "#adb5bd"}  # the same on the dark page
 
@@ -46,6 +48,11 @@ class Status:
 def age_s(stamp_ns: int, now_ns: int, since_arrival_s: float) -> float:
     """Age from the stamp, or since arrival when that is longer: a dead robot's clock may stand still."""
     return max((now_ns - stamp_ns) * 1e-9, since_arrival_s)
+
+
+def tilt_deg(quat_xyzw: np.ndarray) -> float:
+    """Angle between the base's and the world's vertical for a unit quaternion (4,)."""
+    return float(np.degrees(np.arccos(np.clip(1.0 - 2.0 * (quat_xyzw[0] ** 2 + quat_xyzw[1] ** 2), -1.0, 1.0))))
 
 
 def age_look(limit: AgeLimit, age: float | None) -> tuple[str, str]:
@@ -104,6 +111,6 @@ def keys_html(keys: list[tuple[str, str]]) -> str:
     cap = ('<kbd style="border:1px solid #adb5bd;border-bottom-width:2px;border-radius:4px;padding:0 5px;'
            'font-family:inherit;font-size:11px">{}</kbd>')
     rows = "".join(
-        f'<tr><td style="padding:2px 0;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
-        f'</td><td style="padding-left:8px">{html.escape(does)}</td></tr>' for key, does in keys)
-    return f'<table style="margin:0 12px 8px;font-size:12px">{rows}</table>'
+        f'<tr><td style="padding:0;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
+        f'</td><td style="padding:0 0 0 8px">{html.escape(does)}</td></tr>' for key, does in keys)
+    return f'<table style="margin:0 12px 8px;font-size:12px;line-height:20px">{rows}</table>'

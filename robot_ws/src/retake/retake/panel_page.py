@@ -1,0 +1,172 @@
+"""What one browser has for itself: status, buttons, keys, targets. Built and written in the executor's thread.
+
+viser's thread runs the callbacks below; each only puts a UserEvent into the queue that the node's timer drains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import viser
+
+from controllers import g1
+from retake.panel_status import Status, answer_html, keys_html, status_html
+from retake.panel_targets import NUDGE_M, SIDES, TeleopTargets
+
+# command: (label, colour, hotkey, modifier, how the key is written)
+BUTTONS = {
+    "stop": ("STOP", "red", "space", None, "Space Esc"),
+    "take_over": ("Take over", "orange", "T", None, "T"),
+    "hand_back": ("Hand back", "blue", "H", None, "H"),
+    "release_stop": ("Release", "gray", "R", None, "R"),
+    "episode/success": ("Success", "green", "S", "shift", "Shift S"),
+    "episode/failure": ("Failure", "grape", "F", "shift", "Shift F"),
+}
+SELECT_KEYS = {"left": "1", "right": "2", "both": "3"}
+# Arrow keys and WASDQE move viser's camera, so the hands have the other side of the keyboard.
+NUDGE_KEYS = {"I": (1, 0, 0), "K": (-1, 0, 0), "J": (0, 1, 0), "L": (0, -1, 0), "U": (0, 0, 1), "O": (0, 0, -1)}
+NUDGE_WORDS = ("forward", "back", "left", "right", "up", "down")
+# channel: (label, unit, step of slider and key, key down, key up)
+SLIDERS = {
+    "base.height": ("Height", "m", 0.01, "pagedown", "pageup"),
+    "torso.pitch": ("Pitch", "rad", 0.02, "home", "end"),
+    "hands.squeeze": ("Squeeze", "N", 1.0, "N", "M"),
+}
+KEY_TABLE = [
+    *((key, label) for label, _, _, _, key in BUTTONS.values()),
+    ("1 2 3", "keys move left, right, both"),
+    *((" ".join(list(NUDGE_KEYS)[i : i + 2]), f"hand {NUDGE_WORDS[i]}, {NUDGE_WORDS[i + 1]}") for i in (0, 2, 4)),
+    ("PgUp PgDn", "base up, down"), ("End Home", "torso forward, back"), ("M N", "squeeze more, less"),
+    ("W A S D Q E", "view, as arrows"),
+]
+# The markers name places in the page; where a browser does not know :has, the buttons are merely plain and stacked.
+STOP_STYLE = """<style>
+div:has(> #retake-stop) + div button {height: 72px !important; font-size: 26px; font-weight: 800; letter-spacing: 4px}
+div:has(> #retake-two) + div, div:has(> #retake-two) + div + div
+  {display: inline-block; width: calc(50% - 16px); margin: 0 2px 0 10px !important}
+div:has(> #retake-three) + div, div:has(> #retake-three) + div + div, div:has(> #retake-three) + div + div + div
+  {display: inline-block; width: calc(33.33% - 14.6px); margin: 0 2px 0 10px !important}
+</style><span id="retake-stop"></span>"""
+
+
+@dataclass(frozen=True)
+class UserEvent:
+    """Something a browser did: `connect`, `disconnect`, `alive`, a command of BUTTONS, `select`, `nudge`, `step`,
+    `channel` (a slider), `drag` (a gizmo)."""
+
+    client: int
+    kind: str
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Drag:
+    """One step of dragging a gizmo."""
+
+    side: str
+    phase: str  # start, update, end
+    position: np.ndarray  # (3,) m in odom
+    quat_xyzw: np.ndarray  # (4,) in odom
+
+
+class Page:
+    """The controls of one browser."""
+
+    def __init__(self, client: viser.ClientHandle, events: SimpleQueue[UserEvent]) -> None:
+        self.client = client
+        self.selected = "left"
+        self._events = events
+        self._shown: dict[str, str] = {}
+        gui = client.gui
+        self._status = gui.add_html("", order=0)
+        gui.add_html(STOP_STYLE, order=1)
+        gui.add_html('<span id="retake-two"></span>', order=4)
+        gui.add_html('<span id="retake-three"></span>', order=7)
+        for (command, (label, colour, *_)), order in zip(BUTTONS.items(), (2, 5, 6, 8, 9, 10), strict=True):
+            self._queue(gui.add_button(label, color=colour, order=order).on_click, command)
+        self._answer = gui.add_html(answer_html("", None), order=3)
+        with gui.add_folder("Targets", order=20):
+            self._hint = gui.add_html("")
+            self._sides = gui.add_button_group("Keys move", SIDES)
+            self._queue(self._sides.on_click, "select", lambda event: event.target.value)
+            self._sliders = {channel: self._add_slider(channel) for channel in SLIDERS}
+        with gui.add_folder("Keys", order=30):
+            gui.add_html(keys_html(KEY_TABLE))
+        self._gizmos = {side: self._add_gizmo(side) for side in SIDES}
+        self._add_hotkeys()
+        self.select("left")
+
+    def show_status(self, status: Status) -> None:
+        """Show authority and ages; nothing is sent when nothing changed."""
+        self._show("status", self._status, status_html(status))
+
+    def show_answer(self, text: str, good: bool | None) -> None:
+        """Show what became of a command: good True done, False refused, None under way."""
+        self._show("answer", self._answer, answer_html(text, good))
+
+    def select(self, side: str) -> None:
+        """Choose what the keys move."""
+        self.selected = side
+        self._show("hint", self._hint, f'<div style="margin:0 12px 6px;font-size:12px">Keys move <b>{side}</b>, '
+                                       f"{NUDGE_M * 100:g} cm a press</div>")
+
+    def show_targets(self, targets: TeleopTargets | None, but: str = "") -> None:
+        """Put gizmos and sliders where the targets are, except the gizmo `but` that is being dragged; None hides them."""
+        driving = targets is not None
+        with self.client.atomic():
+            for side, gizmo in self._gizmos.items():
+                if driving and side != but:
+                    position, quat_xyzw = targets.pose(side)
+                    gizmo.position, gizmo.wxyz = position, np.roll(quat_xyzw, 1)
+                if gizmo.visible != driving:
+                    gizmo.visible = driving
+            for channel, slider in self._sliders.items():
+                if slider.disabled == driving:
+                    slider.disabled = not driving
+                value = targets.channel(channel) if driving else slider.value
+                if value != slider.value:
+                    slider.value = value
+
+    def _show(self, key: str, handle: viser.GuiHtmlHandle, content: str) -> None:
+        if self._shown.get(key) != content:
+            self._shown[key] = handle.content = content
+
+    def _queue(self, register: Any, kind: str, value: Any = None) -> None:
+        """Let a viser callback queue an event; changes that we made ourselves have no client and are not events."""
+
+        @register
+        async def _(event: Any) -> None:
+            if event.client_id is not None:
+                self._events.put(UserEvent(event.client_id, kind, value(event) if callable(value) else value))
+
+    def _add_slider(self, channel: str) -> viser.GuiSliderHandle:
+        label, unit, step, *_ = SLIDERS[channel]
+        index = g1.ACTION_CHANNELS.index(channel)
+        slider = self.client.gui.add_slider(f"{label} ({unit})", float(g1.ACTION_LOWER[index]),
+                                            float(g1.ACTION_UPPER[index]), step, float(g1.HOME_ACTION[index]), disabled=True)
+        self._queue(slider.on_update, "channel", lambda event: (channel, event.target.value))
+        return slider
+
+    def _add_gizmo(self, side: str) -> viser.TransformControlsHandle:
+        gizmo = self.client.scene.add_transform_controls(
+            f"/teleop/{side}", scale=0.16 if side == "both" else 0.2, disable_rotations=side == "both",
+            depth_test=False, visible=False)
+        self._queue(gizmo.on_update, "drag",
+                    lambda event: Drag(side, event.phase, gizmo.position.copy(), np.roll(gizmo.wxyz, -1)))
+        return gizmo
+
+    def _add_hotkeys(self) -> None:
+        add = self.client.gui.add_command
+        for command, (label, _, hotkey, modifier, _) in BUTTONS.items():
+            self._queue(add(label, hotkey=hotkey, modifier=modifier).on_trigger, command)
+        self._queue(add("Stop (Esc)", hotkey="escape").on_trigger, "stop")
+        for side, key in SELECT_KEYS.items():
+            self._queue(add(f"Keys move {side}", hotkey=key).on_trigger, "select", side)
+        for (key, axis), word in zip(NUDGE_KEYS.items(), NUDGE_WORDS, strict=True):
+            self._queue(add(f"Hand {word}", hotkey=key).on_trigger, "nudge", NUDGE_M * np.array(axis))
+        for channel, (label, _, step, down, up) in SLIDERS.items():
+            self._queue(add(f"{label} down", hotkey=down).on_trigger, "step", (channel, -step))
+            self._queue(add(f"{label} up", hotkey=up).on_trigger, "step", (channel, step))

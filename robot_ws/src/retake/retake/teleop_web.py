@@ -1,0 +1,177 @@
+"""Web panel: shows the robot, its cameras and who commands it, and lets a person take over with draggable hands.
+
+Subscribes joint_states, odometry, measured_action, reference, action_chunk, camera/*/color/image_raw/compressed (newest
+only, while a browser is connected), authority and episode/event (latched). Publishes teleop_action at 50 Hz while a
+person drives, and nothing otherwise: authority's lease holds the robot when the browser, the network or this node dies.
+Calls take_over, hand_back, stop, release_stop, episode/success, episode/failure. Missing nodes show as "no data".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers import g1
+from controllers.model import G1Model
+from retake import conversions, qos
+from retake.diagnostics import Diagnostics
+from retake.panel_calls import Calls
+from retake.panel_desk import Desk
+from retake.panel_gate import address, check_address
+from retake.panel_inputs import CAMERAS, Inputs
+from retake.panel_page import BUTTONS, UserEvent
+from retake.panel_robot import DrawnRobot
+from retake.panel_scene import PanelScene
+from retake.panel_status import AgeLimit, Status, age_s, tilt_deg
+from retake.parameters import declare
+from retake.spin import STEADY, run
+
+PERIOD_S = 0.02  # teleop_action; everything slower is every n-th tick
+DRAW_EVERY, IMAGES_EVERY, STATUS_EVERY = 3, 6, 12
+FRESH_POSE_S = 0.2
+BASE = ("x", "y", "z", "qx", "qy", "qz", "qw")
+AGES = {  # topic: what it is called, until when it is good, from when it is lost
+    "joint_states": AgeLimit("Robot state", 0.1, 0.5),
+    **{f"camera/{name}/color/image_raw/compressed": AgeLimit(f"Camera {name}", 0.25, 1.0) for name in CAMERAS},
+    "action_chunk": AgeLimit("Policy chunk", 1.6, 3.2),
+    "reference": AgeLimit("Reference", 0.2, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of the panel."""
+
+    host: str = "127.0.0.1"  # address to listen on; beyond loopback a token is required
+    port: int = 8080
+    token: str = ""  # at least 16 characters, part of the address people open
+    visuals: str = ""  # folder with visuals.json and the meshes it names; empty draws a stick figure
+    silence_s: float = 1.0  # a driver's browser that answers nothing for so long no longer drives
+
+
+class TeleopWeb(Node):
+    """Serves the panel; one timer drains the browsers' events, streams, draws."""
+
+    def __init__(self) -> None:
+        super().__init__("teleop_web")
+        self.parameters = declare(self, Parameters)
+        check_address(self.parameters.host, self.parameters.port, self.parameters.token)
+        robot = DrawnRobot(G1Model().model, Path(self.parameters.visuals) if self.parameters.visuals else None)
+        events: SimpleQueue[UserEvent] = SimpleQueue()
+        self._scene = PanelScene(self.parameters.host, self.parameters.port, self.parameters.token, robot, CAMERAS, events)
+        self._diagnostics = Diagnostics(self)
+        self._inputs = Inputs(self, time.monotonic)
+        self._calls = Calls(self, tuple(BUTTONS))
+        self._desk = Desk(events, self.parameters.silence_s,
+                          lambda service, answered: self._calls.call(service, time.monotonic(), answered))
+        self._authority: str | None = None
+        self._episode = ""
+        self._pelvis: tuple[float, float] | None = None
+        self._joint_names = robot.joint_names
+        self._tick = 0
+        self._last_stamp_ns = 0
+        self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
+        self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
+        self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
+        # Steady, not ROS time: the panel must go on showing that /clock has stopped.
+        self.create_timer(PERIOD_S, self._on_timer, clock=STEADY)
+        self.get_logger().info(
+            f"panel: {address(self.parameters.host, self.parameters.port, self.parameters.token)}")
+
+    def _on_authority(self, message: String) -> None:
+        self._authority = message.data
+
+    def _on_episode(self, message: String) -> None:
+        try:
+            event = json.loads(message.data)
+            self._episode = f"{event['episode']}: {event['event']}"
+        except (ValueError, KeyError, TypeError) as error:
+            self._diagnostics.refuse("episode/event", f"{message.data[:80]!r}: {error!r}")
+
+    def _on_timer(self) -> None:
+        now = time.monotonic()
+        self._calls.poll(now)
+        self._desk.drain(now)
+        self._inputs.watch(bool(self._desk.pages))
+        if not self._desk.pages:
+            return
+        self._tick += 1
+        self._desk.update(self._authority or "gone", self._fresh_pose(now), now)
+        self._stream()
+        if self._tick % DRAW_EVERY == 0:
+            self._draw()
+        if self._tick % IMAGES_EVERY == 0:
+            self._show_images()
+        if self._tick % STATUS_EVERY == 0:
+            self._show_status(now)
+
+    def _fresh_pose(self, now: float) -> np.ndarray | None:
+        """The robot's pose (17,) while a granted session waits for it, None when it is too old to start from."""
+        if not self._desk.session.is_waiting:
+            return None
+        age = self._age("measured_action", now)
+        message = self._inputs.take("measured_action")
+        if message is None or age is None or age > FRESH_POSE_S:
+            return None
+        try:
+            return conversions.action_from(message)
+        except ValueError as error:
+            self._diagnostics.refuse("measured_action", str(error))
+            return None
+
+    def _stream(self) -> None:
+        """Publish the driver's targets with the time they are decided at; no new time, no new command."""
+        stamp_ns = self.get_clock().now().nanoseconds
+        if self._desk.action is None or stamp_ns <= self._last_stamp_ns:
+            return
+        self._last_stamp_ns = stamp_ns
+        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns))
+        self._diagnostics.count("teleop_action")
+
+    def _draw(self) -> None:
+        state, odometry = self._inputs.take("joint_states"), self._inputs.take("odometry")
+        q = base = None
+        try:
+            if state is not None:
+                q = conversions.by_name(state.name, state.position, self._joint_names)
+            if odometry is not None:
+                p, o = odometry.pose.pose.position, odometry.pose.pose.orientation
+                base = conversions.by_name(BASE, [p.x, p.y, p.z, o.x, o.y, o.z, o.w], BASE)
+                self._pelvis = p.z, tilt_deg(base[3:])
+        except ValueError as error:
+            self._diagnostics.refuse("joint_states or odometry", str(error))
+        self._scene.pose_robot(q, base)
+
+    def _show_images(self) -> None:
+        for name in CAMERAS:
+            message = self._inputs.take(f"camera/{name}/color/image_raw/compressed")
+            if message is not None:
+                self._scene.show_image(name, message.data.tobytes())
+
+    def _show_status(self, now: float) -> None:
+        ages = tuple((limit, self._age(topic, now)) for topic, limit in AGES.items())
+        driver = self._desk.driver_name
+        self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode))
+
+    def _age(self, topic: str, now: float) -> float | None:
+        arrival = self._inputs.newest(topic)
+        if arrival is None:
+            return None
+        return age_s(arrival.stamp_ns, self.get_clock().now().nanoseconds, now - arrival.time)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until interrupted; the exit code is 1 when it could not start."""
+    return run(TeleopWeb, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
