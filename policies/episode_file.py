@@ -113,7 +113,7 @@ class EpisodeWriter:
         if outcome not in OUTCOMES:
             raise EpisodeError(f"outcome {outcome!r} is unknown; allowed: {', '.join(OUTCOMES)}")
         if self.closed:
-            raise EpisodeError(f"episode {self.meta['id']} has ended already ({self.meta['outcome']}); start another one")
+            raise EpisodeError(f"episode {self.meta['id']} has ended already ({self.meta['outcome']}); start a new one")
         self.closed = True
         self.meta.update(outcome=outcome, outcome_by=by)
         write_meta(self.folder, self.meta)  # the judgement first: repair can make up for the rest

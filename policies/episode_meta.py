@@ -37,7 +37,7 @@ def read_meta(folder: Path) -> dict:
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise EpisodeError(f"{folder} is no episode: no {META_NAME} in it; `retake episodes` lists the episodes") from None
+        raise EpisodeError(f"{folder} is no episode: no {META_NAME}; `retake episodes` lists what there is") from None
     except ValueError as error:
         raise EpisodeError(f"{path} is not JSON ({error}); restore it from a copy, or delete the folder") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

@@ -135,7 +135,7 @@ def _read(record_type: type[McapRecord], body: memoryview) -> McapRecord:
     try:
         return record_type.read(ReadDataStream(io.BytesIO(body)))
     except (McapError, struct.error, UnicodeDecodeError) as error:
-        raise EpisodeError(f"a {record_type.__name__} record of the MCAP is malformed ({error!r}); restore a copy") from None
+        raise EpisodeError(f"a {record_type.__name__} record is malformed ({error!r}); restore a copy") from None
 
 
 def _unpack_chunk(path: Path, body: memoryview) -> bytes | None:
