@@ -1,0 +1,55 @@
+"""The `retake` command: each subcommand is a module with `add_arguments(parser)` and `run(args) -> int`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from retake.errors import UserError
+
+COMMANDS = {
+    "demo": ("retake.demo", "run the graph with the evaluator as operator"),
+    "up": ("retake.up", "run the graph; people are the operators"),
+    "collect": ("sim.collect", "record episodes of the scripted expert"),
+    "train": ("policies.train", "train a policy from recorded episodes"),
+    "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
+    "episodes": ("retake.episodes", "list recorded episodes"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line: what, what is allowed, what to do."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; 2 for what a person can put right, said in one line."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print("usage: retake COMMAND ...\n")
+        print("\n".join(f"  {name:10}{about}" for name, (_, about) in COMMANDS.items()))
+        print("\nretake COMMAND --help says more")
+        return 0 if words else 2
+    if words[0] not in COMMANDS:
+        print(f"retake: no command {words[0]!r}; allowed: {', '.join(COMMANDS)}; see retake --help", file=sys.stderr)
+        return 2
+    module, about = COMMANDS[words[0]]
+    command = importlib.import_module(module)
+    parser = Parser(prog=f"retake {words[0]}", description=about)
+    command.add_arguments(parser)
+    args = parser.parse_args(words[1:])
+    try:
+        return int(command.run(args) or 0)
+    except (UserError, ValueError, OSError) as error:
+        print(f"retake {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""`retake eval`: held-out seeds through the full graph in lockstep; success rate with Wilson's 95 % interval.
+
+Writes build/eval.json. Exit code 0 when every seed was run and no node died, whatever the rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from policies.statistics import wilson_interval
+from rich.console import Console
+from rich.table import Table
+
+from retake import up
+from retake.errors import UserError
+from retake.graph import held_out_seed, read_arguments
+
+DEFAULTS = {"lockstep": True, "headless": True, "episodes": 50, "root": "build/eval_episodes"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """As `retake up`, with other defaults."""
+    up.add_arguments(parser)
+    parser.add_argument("--out", type=Path, default=Path("build/eval.json"), help="where the figures go (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the module."""
+    held_out = held_out_seed()
+    values = read_arguments({**DEFAULTS, "seed": held_out, **up.split_words(args.arguments)})
+    if int(values["episodes"]) < 1:
+        raise UserError(f"episodes:={values['episodes']} evaluates nothing; allowed: 1 and more; write episodes:=50")
+    if int(values["seed"]) < held_out:
+        raise UserError(f"seed:={values['seed']} may have been trained on; allowed: {held_out} and more; leave seed out")
+    result = Path(str(values["result"]))
+    result.unlink(missing_ok=True)
+    outcome = up.run_graph(values, Console())
+    code = up.report(outcome)
+    if code or not result.is_file():
+        return 1
+    figures = summarise(json.loads(result.read_text())["episodes"])
+    figures |= {"policy": values["policy"], "lockstep": values["lockstep"],
+                "deaths": [f"{death.spec.name} {death.cause}" for death in outcome.deaths]}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(figures, indent=1) + "\n")
+    _show(figures, args.out)
+    return int(not outcome.finished or bool(outcome.deaths))
+
+
+def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of a list of {seed, outcome, why, time_s}."""
+    count = Counter(episode["why"] for episode in episodes)
+    successes = sum(episode["outcome"] == "success" for episode in episodes)
+    low, high = wilson_interval(successes, len(episodes))
+    return {"trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)), "low": low, "high": high,
+            "falls": count["fallen"], "why": dict(count), "episodes": list(episodes)}
+
+
+def _show(figures: Mapping[str, Any], out: Path) -> None:
+    table = Table("seed", "outcome", "why", "time s")
+    for episode in figures["episodes"]:
+        table.add_row(str(episode["seed"]), episode["outcome"], episode["why"], f"{episode['time_s']:.1f}")
+    Console().print(table)
+    print(f"success {figures['successes']}/{figures['trials']} = {100 * figures['rate']:.1f} % "
+          f"[{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (Wilson 95 %), falls {figures['falls']}; {out}")

@@ -1,0 +1,158 @@
+"""The graph of a running robot: which nodes, with which parameters. The only such list.
+
+`retake up` (retake/up.py) and `ros2 launch` (launch/g1.launch.py) both start what `make_graph` returns; neither names a
+node. Nodes that stand in for hardware are listed here and nowhere else in this package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retake.errors import UserError
+
+NAMESPACE = "/g1"
+ROBOTS = ("sim",)
+TASKS = ("g1_box",)
+ENDLESS = -1  # episodes
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One `name:=value` of the command line and of the launch file; the default's type is the argument's type."""
+
+    default: Value
+    description: str
+    allowed: tuple[str, ...] = ()
+
+
+ARGUMENTS = {
+    "robot": Argument("sim", "what moves: sim is MuJoCo", ROBOTS),
+    "task": Argument("g1_box", "what the episodes are about", TASKS),
+    "policy": Argument("policies/checkpoints/g1_box", "folder of the checkpoint: model.safetensors and policy.json"),
+    "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
+    "seed": Argument(0, "seed of the first episode; each further one takes the next integer"),
+    "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),
+    "root": Argument("data/episodes", "folder that receives one folder per recorded episode"),
+    "port": Argument(8080, "TCP port of the web panel, on loopback"),
+    "headless": Argument(False, "true: no web panel"),
+    "result": Argument("build/episodes.json", "file in which the evaluator counts"),
+}
+
+MODULES = {
+    "g1_sim": "sim.g1_sim",
+    "camera_sim": "sim.camera_sim",
+    "evaluator": "sim.evaluator",
+    "whole_body_controller": "retake.whole_body_controller",
+    "authority": "retake.authority",
+    "policy_server": "retake.policy_server",
+    "teleop_web": "retake.teleop_web",
+    "recorder": "retake.recorder",
+}
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of the graph.
+
+    `ends_graph`: leaving with exit code 0 ends everything. Any other death of any node is followed by a new start.
+    `check`: Python that must run before the graph starts, such as whether a picture can be drawn; raises if not.
+    """
+
+    name: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    ends_graph: bool = False
+    check: str = ""
+
+    @property
+    def module(self) -> str:
+        """What `python -m` runs."""
+        return MODULES[self.name]
+
+    def ros_arguments(self) -> list[str]:
+        """What follows `python -m module`."""
+        # json writes true, 1, 0.5 and "text" as YAML reads them
+        pairs = [("-p", f"{name}:={json.dumps(value)}") for name, value in self.parameters.items()]
+        return ["--ros-args", "-r", f"__ns:={NAMESPACE}", *(word for pair in pairs for word in pair)]
+
+
+def read_arguments(words: Mapping[str, str | Value]) -> dict[str, Value]:
+    """All arguments, from those given by name as text or value.
+
+    Raises:
+        UserError: an unknown name, a value of the wrong type, or one that is not allowed.
+    """
+    unknown = sorted(set(words) - set(ARGUMENTS))
+    if unknown:
+        raise UserError(f"no argument {', '.join(unknown)}; allowed: {', '.join(ARGUMENTS)}; write name:=value")
+    values = {name: _read(name, words[name]) if name in words else argument.default
+              for name, argument in ARGUMENTS.items()}
+    for name, low, high in (("port", 1, 65535), ("seed", 0, 2**31 - 1), ("episodes", ENDLESS, 10**6)):
+        if not low <= int(values[name]) <= high:
+            raise UserError(f"{name}:={values[name]} is out of range; allowed: {low} to {high}; choose another")
+    return values
+
+
+def _read(name: str, word: str | Value) -> Value:
+    argument = ARGUMENTS[name]
+    text = str(word)
+    if argument.allowed and text not in argument.allowed:
+        raise UserError(f"unknown {name} {text!r}; allowed: {', '.join(argument.allowed)}; write {name}:={argument.default}")
+    if isinstance(argument.default, bool):
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise UserError(f"{name}:={text} is no truth value; allowed: true, false; write {name}:=true")
+    if isinstance(argument.default, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise UserError(f"{name}:={text} is no whole number; write for example {name}:={argument.default}") from None
+    return text
+
+
+def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
+    """The nodes for `values` as `read_arguments` returns them, in the order in which they are started."""
+    time: dict[str, Value] = {"use_sim_time": True, "lockstep": values["lockstep"]}
+    policy = str(Path(str(values["policy"])).absolute())
+    graph = [
+        NodeSpec("whole_body_controller", time),
+        NodeSpec("authority", time),
+        NodeSpec("policy_server", {**time, "checkpoint": policy}),
+        NodeSpec("recorder", {**time, "root": str(Path(str(values["root"])).absolute()), "task": values["task"]}),
+    ]
+    if not values["headless"]:
+        graph.append(NodeSpec("teleop_web", {"use_sim_time": True, "port": values["port"], "visuals": _visuals()}))
+    graph += _stand_ins(values, time)
+    return graph
+
+
+def _stand_ins(values: Mapping[str, Value], time: Mapping[str, Value]) -> list[NodeSpec]:
+    """The nodes that take the places of the robot's driver, its cameras and its operator."""
+    own = {"lockstep": values["lockstep"]}
+    draws = "from sim.gl import offscreen_context; offscreen_context(16, 16).free()"
+    nodes = [
+        NodeSpec("camera_sim", own, check=draws),
+        NodeSpec("g1_sim", {**own, "seed": values["seed"], "task": values["task"]}),
+    ]
+    if values["episodes"] != 0:
+        counted: dict[str, Value] = {**time, "episodes": max(int(values["episodes"]), 0),
+                                     "result": str(Path(str(values["result"])).absolute())}
+        nodes.append(NodeSpec("evaluator", counted, ends_graph=True))
+    return nodes
+
+
+def held_out_seed() -> int:
+    """Seeds from here on belong to evaluation; nothing was trained on them."""
+    from sim.g1_box import HELD_OUT_SEED  # here: it brings the physics engine with it
+
+    return HELD_OUT_SEED
+
+
+def _visuals() -> str:
+    """Folder of the robot's meshes for the panel; makes it on the very first start (about 2 s)."""
+    from sim.assets import g1_visuals  # here: only a graph that draws needs it
+
+    return str(g1_visuals().folder)
