@@ -1,0 +1,224 @@
+"""Who commands the robot, and the one reference that follows from it. Pure: stamps and arrays in, a reference out.
+
+States and what the reference does: none, stopped: comes to rest and stays. teleop: follows the person's hands, clutched.
+policy: plays action chunks, blended. Every change of state raises `epoch`. The reference passes a limiter, so it is
+continuous in position and velocity at take-over, hand-back, stop and between chunks. An input that is late, out of
+order, not finite or out of shape raises `Refused`; inputs that stop coming make the reference rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from controllers import channels, g1
+from controllers.action_chunk import Chunk, Refused, checked_action
+from controllers.clutch import Clutch
+from controllers.reference_limiter import ReferenceLimiter, difference
+
+MS = 1_000_000  # ns
+RESTART_GAP_NS = 500 * MS  # a gap between ticks above this, or a tick that goes back, is another run of the world
+TELEOP_LEASE_NS = 300 * MS
+FUTURE_NS = 100 * MS  # an input's stamp may lead the newest tick by this (a tick and the clock's grain)
+BLEND_NS = 200 * MS  # from one chunk to the next
+# Where the reference may differ from the pose the robot has (15,) and still be where a person takes over:
+# hand 0.12 m (a hand that presses a box is behind its reference) and 0.5 rad, base 0.06 m, torso 0.15 rad, squeeze any.
+POSE_TOLERANCE = np.array([0.12] * 3 + [0.5] * 3 + [0.12] * 3 + [0.5] * 3 + [0.06, 0.15, np.inf])
+
+
+class Authority(str, Enum):
+    """Who may command; the value is what the topic says. REWIND and CONTROLLER are not entered in this release."""
+
+    NONE = "none"
+    POLICY = "policy"
+    TELEOP = "teleop"
+    REWIND = "rewind"
+    CONTROLLER = "controller"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where one reference comes from. `source`: policy, teleop or hold; `reason` says why it holds."""
+
+    stamp_ns: int
+    source: str
+    epoch: int
+    reason: str = ""
+    policy: str = ""
+    chunk_stamp_ns: int = 0
+    observation_age_ms: float = 0.0
+    clamped: tuple[str, ...] = ()
+
+
+class AuthorityCore:
+    """The state machine. Requests answer (done, text); `tick` makes one reference."""
+
+    def __init__(self, chunk_delay_ns: int = 0) -> None:
+        """A chunk is used from `chunk_delay_ns` after its observation on: 0 takes it as it comes."""
+        self.authority = Authority.NONE
+        self.epoch = 0
+        self.newest_chunk_ns = -1
+        self._chunk_delay_ns = chunk_delay_ns
+        self._limiter: ReferenceLimiter | None = None
+        self._measured: np.ndarray | None = None
+        self._tick_ns = -1
+        self._forget()
+
+    def _forget(self) -> None:
+        self._rest_at: np.ndarray | None = None  # a pose to settle at; None rests where the limiter stops
+        self._offered: Chunk | None = None
+        self._chunk: Chunk | None = None
+        self._chunk_before: Chunk | np.ndarray | None = None
+        self._blend_from_ns = 0
+        self._handed_back_ns = -1
+        self._teleop: tuple[int, np.ndarray] | None = None  # stamp, action
+        self._teleop_stamp_ns = -1
+        self._clutch: Clutch | None = None  # closes at the first teleop action
+
+    def _enter(self, authority: Authority) -> None:
+        self._forget()
+        self.authority = authority
+        self.epoch += 1
+
+    # Requests of people
+
+    def take_over(self) -> tuple[bool, str]:
+        """A person commands from now on; the robot rests until the first teleop action."""
+        if self.authority is Authority.STOPPED:
+            return False, "stopped; allowed now: release_stop"
+        if self._limiter is None or self._measured is None:
+            return False, "the robot's state is not known yet; start the controller, then take over"
+        if self.authority is not Authority.TELEOP:
+            self._enter(Authority.TELEOP)
+            away = np.abs(difference(self._limiter.stopping_pose(), self._measured))
+            if np.any(away > POSE_TOLERANCE):
+                self._rest_at = channels.validated(self._measured)
+                self._rest_at[g1.SQUEEZE] = self._limiter.reference[g1.SQUEEZE]
+        return True, "teleop has authority"
+
+    def hand_back(self) -> tuple[bool, str]:
+        """The policy commands, from its first observation after now on."""
+        if self.authority is Authority.STOPPED:
+            return False, "stopped; allowed now: release_stop"
+        if self.authority is not Authority.POLICY:
+            offered = self._offered  # an observation newer than the last tick may already have been answered
+            self._enter(Authority.POLICY)
+            self._handed_back_ns, self._offered = self._tick_ns, offered
+        return True, "policy has authority"
+
+    def stop(self) -> tuple[bool, str]:
+        """Freeze the reference and listen to nobody; the robot keeps balancing."""
+        if self.authority is not Authority.STOPPED:
+            self._enter(Authority.STOPPED)
+        return True, "stopped; release_stop ends it"
+
+    def release_stop(self) -> tuple[bool, str]:
+        """End a stop; nobody commands then."""
+        if self.authority is not Authority.STOPPED:
+            return False, f"not stopped, authority is {self.authority.value}"
+        self._enter(Authority.NONE)
+        return True, "released; allowed now: take_over, hand_back"
+
+    # Inputs
+
+    def offer_chunk(self, stamp_ns: int, offsets_ns: np.ndarray, actions: np.ndarray, policy: str = "") -> None:
+        """A chunk: actions (n, 17) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
+        if stamp_ns <= self.newest_chunk_ns:
+            raise Refused(f"out of order: observation {stamp_ns} ns is not newer than {self.newest_chunk_ns} ns")
+        if stamp_ns > self._tick_ns + FUTURE_NS:
+            raise Refused(f"observation {stamp_ns} ns lies in the future of {self._tick_ns} ns")
+        chunk = Chunk.checked(stamp_ns, offsets_ns, actions, policy)
+        if chunk.times_ns[-1] <= self._tick_ns:
+            raise Refused(f"stale: its last point passed {(self._tick_ns - int(chunk.times_ns[-1])) / MS:.0f} ms ago")
+        self.newest_chunk_ns = stamp_ns
+        self._offered = chunk
+
+    def offer_teleop(self, stamp_ns: int, action: np.ndarray) -> None:
+        """A teleop action (17,); it counts while teleop has authority."""
+        if stamp_ns <= self._teleop_stamp_ns:
+            raise Refused(f"out of order: {stamp_ns} ns is not newer than {self._teleop_stamp_ns} ns")
+        if stamp_ns > self._tick_ns + FUTURE_NS:
+            raise Refused(f"{stamp_ns} ns lies in the future of {self._tick_ns} ns")
+        if self._tick_ns - stamp_ns > TELEOP_LEASE_NS:
+            raise Refused(f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms")
+        checked = checked_action(action)
+        self._teleop_stamp_ns = stamp_ns
+        if self.authority is Authority.TELEOP:
+            self._teleop = (stamp_ns, checked)
+
+    def tick(self, stamp_ns: int, measured: np.ndarray) -> tuple[np.ndarray, Provenance]:
+        """The reference (17,) for `stamp_ns`, when the robot has the pose `measured` (17,), and where it comes from."""
+        gap = stamp_ns - self._tick_ns
+        if gap == 0:
+            raise Refused(f"tick {stamp_ns} ns came twice")
+        measured = checked_action(measured)
+        if self._limiter is None or gap < 0 or gap > RESTART_GAP_NS:
+            self._restart(measured)
+            gap = round(g1.REFERENCE_DT * 1e9)
+        self._tick_ns, self._measured = stamp_ns, measured
+        provenance = self._play(stamp_ns, gap * 1e-9)
+        return self._limiter.reference, provenance
+
+    def _restart(self, measured: np.ndarray) -> None:
+        """Another run of the world: nobody commands; a stop stays a stop, only a person releases it."""
+        if self._limiter is not None:
+            self._enter(Authority.STOPPED if self.authority is Authority.STOPPED else Authority.NONE)
+        self.newest_chunk_ns = -1
+        self._limiter = ReferenceLimiter(measured)
+
+    def _play(self, now_ns: int, dt: float) -> Provenance:
+        if self.authority is Authority.POLICY:
+            return self._play_chunk(now_ns, dt)
+        if self.authority is Authority.TELEOP:
+            return self._play_teleop(now_ns, dt)
+        return self._rest(now_ns, dt, self.authority.value)
+
+    def _rest(self, now_ns: int, dt: float, reason: str) -> Provenance:
+        clamped: tuple[str, ...] = ()
+        if self._rest_at is None:
+            self._limiter.brake(dt)
+        else:
+            clamped = self._limiter.follow(self._rest_at, dt)
+        return Provenance(now_ns, "hold", self.epoch, reason, clamped=clamped)
+
+    def _play_teleop(self, now_ns: int, dt: float) -> Provenance:
+        if self._teleop is None:
+            return self._rest(now_ns, dt, "no teleop_action since the take-over")
+        stamp_ns, action = self._teleop
+        if now_ns - stamp_ns > TELEOP_LEASE_NS:
+            self._clutch = self._rest_at = None
+            return self._rest(now_ns, dt, "teleop_action lease expired")
+        if self._clutch is None:
+            self._clutch = Clutch(action, self._limiter.stopping_pose() if self._rest_at is None else self._rest_at)
+        target, clipped = self._clutch.follow(action)
+        clamped = clipped + self._limiter.follow(target, dt)
+        return Provenance(now_ns, "teleop", self.epoch, clamped=clamped, observation_age_ms=(now_ns - stamp_ns) / MS)
+
+    def _play_chunk(self, now_ns: int, dt: float) -> Provenance:
+        changed = self._adopt(now_ns)
+        chunk = self._chunk
+        if chunk is None:
+            return self._rest(now_ns, dt, "no chunk from an observation after the hand-back yet")
+        target = chunk.at(now_ns)
+        s = min(1.0, (now_ns - self._blend_from_ns) / BLEND_NS)
+        if s < 1.0:
+            before = self._chunk_before
+            start = before.at(now_ns) if isinstance(before, Chunk) else before
+            target = channels.interpolate(start, target, s * s * (3 - 2 * s))
+        clamped = self._limiter.follow(target, dt, source_changed=changed)
+        ended = now_ns > chunk.times_ns[-1]
+        return Provenance(now_ns, "hold" if ended else "policy", self.epoch, "the chunk has ended" if ended else "",
+                          chunk.policy, chunk.stamp_ns, (now_ns - chunk.stamp_ns) / MS, clamped)
+
+    def _adopt(self, now_ns: int) -> bool:
+        """Take the offered chunk when it is due and newer than the hand-back; True when the source changed."""
+        offered = self._offered
+        if offered is None or offered.stamp_ns <= self._handed_back_ns or now_ns < offered.stamp_ns + self._chunk_delay_ns:
+            return False
+        was_resting = self._chunk is None
+        self._chunk_before = self._limiter.stopping_pose() if was_resting else self._chunk
+        self._chunk, self._offered, self._blend_from_ns = offered, None, now_ns
+        return was_resting
