@@ -1,0 +1,94 @@
+"""Runs a policy on observations: in the caller's thread (`answer`), or in a worker that always takes the newest."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies.flow import FlowPolicy
+from policies.frames import decode_frame
+from policies.observation import Observation
+
+N_WARM_UPS = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A chunk (chunk_size, a) in the channels' units, or None with the reason in `refusal`."""
+
+    observation: Observation
+    chunk: np.ndarray | None
+    inference_s: float
+    refusal: str = ""
+
+
+def answer(policy: FlowPolicy, observation: Observation) -> Answer:
+    """The chunk for an observation; the same for the same observation, since the noise is seeded by its stamp."""
+    start = time.perf_counter()
+    config = policy.config
+    try:
+        if not np.isfinite(observation.state).all():
+            raise ValueError("the state is not finite; allowed: finite numbers; look at the controller")
+        pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in observation.jpegs]
+        chunk = policy.predict(pictures, observation.state, seed=observation.stamp_ns)
+        if not np.isfinite(chunk).all():
+            raise ValueError("the policy's chunk is not finite; allowed: finite actions; check the checkpoint")
+    except ValueError as error:
+        return Answer(observation, None, time.perf_counter() - start, str(error))
+    return Answer(observation, chunk, time.perf_counter() - start)
+
+
+def warm_up(policy: FlowPolicy) -> float:
+    """Let torch choose its kernels before the policy may act; returns the last inference time in s."""
+    config = policy.config
+    picture = np.zeros((config.height, config.width, 3), np.uint8)
+    for _ in range(N_WARM_UPS):
+        start = time.perf_counter()
+        policy.predict([picture] * len(config.cameras), policy.state_normaliser.centre, seed=0)
+    return time.perf_counter() - start
+
+
+class InferenceWorker:
+    """A thread with one slot: `submit` replaces an observation that has not been taken yet.
+
+    The caller's thread writes the slot, the worker empties it; `on_answer` runs in the worker.
+    """
+
+    def __init__(self, policy: FlowPolicy, on_answer: Callable[[Answer], None]) -> None:
+        self._policy, self._on_answer = policy, on_answer
+        self._slot: Observation | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self.n_overtaken = 0
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, observation: Observation) -> None:
+        with self._changed:
+            self.n_overtaken += self._slot is not None
+            self._slot = observation
+            self._changed.notify()
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        with self._changed:
+            self._slot = None
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._slot is not None)
+                if self._closed:
+                    return
+                observation, self._slot = self._slot, None
+            self._on_answer(answer(self._policy, observation))

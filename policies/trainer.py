@@ -1,0 +1,132 @@
+"""One training run in memory: a step, a validation, the schedule. `policies.train` is the command around it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from policies.checkpoint import save_checkpoint
+from policies.dataset import Samples, batch_at
+from policies.flow import Batch, FlowConfig, FlowPolicy
+from policies.frames import random_colours, random_shifts
+from policies.normalise import Normaliser
+from policies.train_state import load_state, save_state
+
+EXECUTED = slice(1, 8)  # points 0.13-0.53 s: what is executed of a chunk when a new one comes every 0.4 s
+VALIDATION_SAMPLES = 384
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What shapes the result of a run; equal configs on equal data give equal weights."""
+
+    seed: int = 0
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    average_decay: float = 0.999
+    gradient_clip: float = 1.0
+    state_noise: float = 0.05  # of the half range
+    state_dropout: float = 0.1
+
+
+class Trainer:
+    """Owns weights, average weights (EMA) and optimizer. `total_steps` may be set until warm-up ends, not later."""
+
+    def __init__(self, config: TrainConfig, train: Samples, validation: Samples | None, cameras: tuple[str, ...]) -> None:
+        self.config, self.train, self.validation = config, train, validation
+        channels = train.episodes[0].channels
+        height, width = train.episodes[0].images.shape[2:4]
+        state = Normaliser.fit(channels, train.states)
+        action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
+        torch.manual_seed(config.seed)
+        self.policy = FlowPolicy(FlowConfig(channels, channels, cameras, width, height), state, action)
+        self.average = copy.deepcopy(self.policy).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.states, self.chunks = state.encode(train.states), action.encode(train.chunks)
+        self.n_steps_done = 0
+        self.total_steps: int | None = None
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then cosine to zero at total_steps."""
+        if step < self.config.warmup_steps:
+            return self.config.learning_rate * (step + 1) / self.config.warmup_steps
+        span = max(1, self.total_steps - self.config.warmup_steps)
+        return self.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - self.config.warmup_steps) / span))
+
+    def step(self) -> float:
+        """One optimizer step; returns the loss."""
+        step, config = self.n_steps_done, self.config
+        batch, generator = self._batch(step)
+        loss = self.policy.loss(batch, generator, config.state_noise, config.state_dropout)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; allowed: a finite loss; "
+                                     "start again with a smaller --learning-rate")
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self.optimizer.step()
+        decay = min(config.average_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.policy.parameters()), 1.0 - decay)
+        self.n_steps_done += 1
+        return loss.item()
+
+    def _batch(self, step: int) -> tuple[Batch, torch.Generator]:
+        """The samples of a step, augmented, and the generator of its noise: functions of (seed, step)."""
+        rng = np.random.default_rng([self.config.seed, 2, step])
+        index = batch_at(step, self.config.batch_size, len(self.train.where), self.config.seed)
+        n_cameras = len(self.policy.config.cameras)
+        shifts = random_shifts(rng, len(index), n_cameras)
+        gain, offset = random_colours(rng, len(index), n_cameras)
+        arrays = (self.train.images(index, shifts), self.states[index], self.chunks[index], shifts.astype(np.float32), gain, offset)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)), generator
+
+    def validate(self, n_samples: int = VALIDATION_SAMPLES) -> dict[str, float]:
+        """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points."""
+        held_out, policy = self.validation, self.average
+        index = np.unique(np.linspace(0, len(held_out.where) - 1, n_samples).astype(np.int64))
+        generator = torch.Generator().manual_seed(self.config.seed)
+        losses, errors = [], []
+        for part in np.array_split(index, math.ceil(len(index) / 64)):
+            images, state = torch.from_numpy(held_out.images(part)), policy.state_normaliser.encode(held_out.states[part])
+            state, chunk = torch.from_numpy(state), torch.from_numpy(policy.action_normaliser.encode(held_out.chunks[part]))
+            with torch.no_grad():
+                losses.append(policy.loss(Batch(images, state, chunk), generator, 0.0, 0.0).item())
+            said = policy.sample(images, state, torch.randn(chunk.shape, generator=generator)).numpy()
+            errors.append(position_errors(policy.action_normaliser.decode(said), held_out.chunks[part],
+                                          policy.config.action_channels)[:, EXECUTED])
+        errors = 100.0 * np.concatenate(errors)
+        return {"loss": float(np.mean(losses)), "hands_cm": float(errors.mean()), "hands_p90_cm": float(np.quantile(errors, 0.9))}
+
+    def save(self, folder: Path, same: dict) -> None:
+        """Write the training state to continue from."""
+        about = {"step": self.n_steps_done, "total_steps": self.total_steps, "same": {**asdict(self.config), **same}}
+        save_state(folder, self.policy, self.average, self.optimizer, about)
+
+    def restore(self, folder: Path, same: dict) -> None:
+        """Continue from the training state in `folder`."""
+        about = load_state(folder, self.policy, self.average, self.optimizer, {**asdict(self.config), **same})
+        self.n_steps_done, self.total_steps = about["step"], about["total_steps"]
+
+    def export(self, folder: Path, robot: str, task: str, extra: dict) -> str:
+        """Write the average weights as a checkpoint; returns its sha256."""
+        train = {**asdict(self.config), "steps": self.n_steps_done, "total_steps": self.total_steps, **extra}
+        return save_checkpoint(folder, self.average, robot, task, train)
+
+
+def position_errors(said: np.ndarray, wanted: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
+    """Distances in metres (b, chunk_size, hands) between the `.x .y .z` of chunks (b, chunk_size, a)."""
+    parts = [name[:-2] for name in channels if name.endswith("_ee.x")]
+    columns = [[channels.index(f"{part}.{axis}") for axis in "xyz"] for part in parts]
+    return np.stack([np.linalg.norm(said[..., c] - wanted[..., c], axis=-1) for c in columns], axis=-1)

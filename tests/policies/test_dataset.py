@@ -1,0 +1,82 @@
+"""Recordings to samples: decoded once, ordered by the seed alone, split by episode, refused by name."""
+
+import shutil
+
+import numpy as np
+import pytest
+from conftest import write_episode
+
+import policies.frame_cache
+from policies.dataset import DatasetError, batch_at, find_episodes, load_samples, split_episodes
+from policies.frames import decode_frame, shifted
+
+CAMERAS = ("chest", "head")
+
+
+def test_only_successes_unless_asked(recordings):
+    assert len(find_episodes(recordings)) == 4
+    assert len(find_episodes(recordings, ("success", "failure"))) == 5
+    with pytest.raises(DatasetError, match="none with outcome aborted"):
+        find_episodes(recordings, ("aborted",))
+    with pytest.raises(DatasetError, match="no folder"):
+        find_episodes(recordings / "nothing")
+
+
+def test_samples_hold_what_was_recorded(recordings):
+    samples = load_samples(find_episodes(recordings), recordings / ".cache", CAMERAS, 64, 48)
+    assert len(samples.where) == 48 and samples.chunks.shape == (48, 24, 17)
+    assert samples.images(np.array([0, 47])).shape == (2, 2, 48, 64, 3)
+    # the toy's expert starts at rest at home and moves away
+    assert np.abs(samples.chunks[0, 0] - samples.states[0]).max() < 0.02 < np.abs(samples.chunks[0, -1] - samples.states[0]).max()
+
+
+def test_frames_are_decoded_once(recordings, tmp_path, monkeypatch):
+    decoded = []
+
+    def counted(jpeg, width, height):
+        decoded.append(1)
+        return decode_frame(jpeg, width, height)
+
+    monkeypatch.setattr(policies.frame_cache, "decode_frame", counted)
+    folders = find_episodes(recordings)[:2]
+    first = load_samples(folders, tmp_path, CAMERAS, 64, 48)
+    assert len(decoded) == 2 * 12 * 2
+    shutil.copytree(folders[0], tmp_path / "moved")  # the content is the key, not the path
+    second = load_samples([tmp_path / "moved", folders[1]], tmp_path, CAMERAS, 64, 48)
+    assert len(decoded) == 2 * 12 * 2
+    np.testing.assert_array_equal(first.images(np.arange(24)), second.images(np.arange(24)))
+    load_samples(folders[:1], tmp_path, CAMERAS, 32, 24)  # another size is another entry
+    assert len(decoded) == 3 * 12 * 2
+
+
+def test_order_is_a_function_of_the_seed_and_visits_everything_once_an_epoch():
+    batches = np.concatenate([batch_at(step, 7, 21, seed=3) for step in range(6)])
+    assert sorted(batches[:21]) == sorted(batches[21:]) == list(range(21))
+    assert not np.array_equal(batches[:21], batches[21:])
+    np.testing.assert_array_equal(batch_at(4, 7, 21, seed=3), batches[28:35])
+    assert not np.array_equal(batch_at(4, 7, 21, seed=4), batches[28:35])
+    assert sorted(np.concatenate([batch_at(s, 10, 15, 0) for s in range(3)])) == sorted(list(range(15)) * 2)
+
+
+def test_split_keeps_episodes_whole(recordings):
+    folders = find_episodes(recordings)
+    train, held_out = split_episodes(folders, 0.25, seed=0)
+    assert len(held_out) == 1 and sorted(train + held_out) == folders
+    assert split_episodes(folders, 0.25, seed=0) == (train, held_out)
+    assert split_episodes(folders[:1], 0.5, seed=0) == (folders[:1], [])
+
+
+def test_shift_moves_the_window():
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    moved = shifted(picture, dx=2, dy=-1)
+    np.testing.assert_array_equal(moved[1, 0], picture[0, 2])
+    np.testing.assert_array_equal(moved[0, 4], picture[0, 4])
+
+
+def test_missing_camera_and_bad_numbers_are_refused(recordings, tmp_path):
+    folder = find_episodes(recordings)[0]
+    with pytest.raises(ValueError, match="camera wrist was not recorded; there are: chest, head"):
+        load_samples([folder], tmp_path, ("wrist",), 64, 48)
+    write_episode(tmp_path / "20260101-000000-0", 0, 3)
+    with pytest.raises(ValueError, match="same aspect ratio"):
+        load_samples([tmp_path / "20260101-000000-0"], tmp_path, CAMERAS, 64, 64)
