@@ -13,13 +13,12 @@ import numpy as np
 from gymnasium import spaces
 
 from controllers import channels, g1
-from sim.cameras import CAMERAS, SPECTATOR, CameraRig
+from sim.cameras import CAMERA_PERIOD_S, CAMERAS, SPECTATOR, CameraRig
 from sim.control_loop import ControlLoop
 from sim.g1_box import HELD_OUT_SEED, MAX_EPISODE_S, G1BoxTask
 from sim.g1_world import G1World
 
-STEP_DT = 0.066  # s, the camera period
-CONTROL_STEPS = round(STEP_DT / g1.CONTROL_DT)
+CONTROL_STEPS = round(CAMERA_PERIOD_S / g1.CONTROL_DT)
 
 
 class G1BoxEnv(gymnasium.Env):
@@ -30,7 +29,7 @@ class G1BoxEnv(gymnasium.Env):
     Ends at success, at a fall, when the box is dropped; truncated after MAX_EPISODE_S.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / STEP_DT)}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / CAMERA_PERIOD_S)}
 
     def __init__(self, cameras: bool = False, render_mode: str | None = None, noise: bool = False,
                  command_delay: int = 0, width: int = 320, height: int = 240) -> None:
@@ -62,7 +61,7 @@ class G1BoxEnv(gymnasium.Env):
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
-        """Advance STEP_DT towards `action` (17,) in ACTION_CHANNELS, poses in odom."""
+        """Advance CAMERA_PERIOD_S towards `action` (17,) in ACTION_CHANNELS, poses in odom."""
         start, self._target = self._target, channels.validated(action)
         for k in range(CONTROL_STEPS):
             target = start

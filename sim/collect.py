@@ -1,0 +1,118 @@
+"""`retake collect`: demonstrations of the scripted expert, several processes at once, resumable.
+
+Each seed gives one episode; a seed that the output folder already has is skipped, so the same command goes on after a
+Ctrl-C. Seeds from HELD_OUT_SEED on belong to evaluation and are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from policies.episode_file import read_meta
+from sim.demonstration import Demonstrator, Variation
+from sim.g1_box import HELD_OUT_SEED
+
+TASKS = ("g1_box",)
+_demonstrator: Demonstrator | None = None  # one per worker process, made by _start_worker
+
+
+class CollectError(ValueError):
+    """Arguments that cannot be collected with; the text says what is allowed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="g1_box", help=f"what to demonstrate: {', '.join(TASKS)}")
+    parser.add_argument("--episodes", type=int, default=200, help="how many seeds, from --seed on")
+    parser.add_argument("--seed", type=int, default=0, help=f"the first seed; seeds from {HELD_OUT_SEED} on are held out")
+    parser.add_argument("--out", type=Path, default=Path("data/g1_box"), help="folder that the episodes' folders go to")
+    parser.add_argument("--workers", type=int, default=2, help="processes, about one per core")
+    parser.add_argument("--noise", type=float, default=0.0,
+                        help="scale of the smooth disturbance of what is executed (0 off, 1 about 1.2 cm at the hands); "
+                             "the label topic expert_action stays clean")
+    parser.add_argument("--start-spread", type=float, default=0.0,
+                        help="scale of random starting poses (0 off, 1 up to 8 cm per hand)")
+    parser.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collects what is missing; 0 when every asked seed has an episode."""
+    _check(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    seeds = range(args.seed, args.seed + args.episodes)
+    outcomes = Counter(done := {seed: outcome for seed, outcome in finished(args.out).items() if seed in seeds}.values())
+    missing = sorted(set(seeds) - set(finished(args.out)))
+    if done:
+        print(f"{len(done)} of {len(seeds)} episodes are in {args.out} already")
+    variation = Variation(args.noise, args.start_spread, args.sensor_noise)
+    with _progress() as progress:
+        bar = progress.add_task("collect", total=len(missing), outcome="")
+        for meta in _collect(missing, args.out, variation, args.workers):
+            outcomes[meta["outcome"]] += 1
+            progress.update(bar, advance=1, outcome=_summary(outcomes))
+    print(f"{args.out}: {_summary(outcomes)}")
+    return 0
+
+
+def finished(root: Path) -> dict[int, str]:
+    """Outcome by seed of the episodes under `root` that were judged; aborted and discarded ones do not count."""
+    metas = [read_meta(path.parent) for path in sorted(root.glob("*/episode.json"))]
+    return {meta["seed"]: meta["outcome"] for meta in metas if meta["outcome"] in ("success", "failure")}
+
+
+def _collect(seeds: list[int], root: Path, variation: Variation, workers: int) -> Iterator[dict]:
+    """The episode.json of each seed, in the order in which they finish."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
+    context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
+    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation,))
+    try:
+        futures: list[Future] = [pool.submit(_record, seed, root) for seed in seeds]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise CollectError("a worker process died (out of memory?); run the same command again to go on, with fewer "
+                           "--workers if it repeats") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(variation: Variation) -> None:
+    global _demonstrator
+    _demonstrator = Demonstrator(variation)
+
+
+def _record(seed: int, root: Path) -> dict:
+    if _demonstrator is None:
+        raise RuntimeError("the worker has not been started by _start_worker")
+    return _demonstrator.record(seed, root)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.task not in TASKS:
+        raise CollectError(f"unknown task {args.task!r}; allowed: {', '.join(TASKS)}")
+    if args.episodes < 1 or args.workers < 1:
+        raise CollectError(f"--episodes {args.episodes} --workers {args.workers}: both must be at least 1")
+    if args.seed < 0 or args.seed + args.episodes > HELD_OUT_SEED:
+        raise CollectError(f"seeds {args.seed} to {args.seed + args.episodes - 1} are not allowed: seeds from "
+                           f"{HELD_OUT_SEED} on are held out for evaluation; choose --seed and --episodes below")
+    if not (0 <= args.noise <= 5 and 0 <= args.start_spread <= 2):
+        raise CollectError(f"--noise {args.noise} --start-spread {args.start_spread}: allowed are 0..5 and 0..2")
+    if args.out.exists() and not args.out.is_dir():
+        raise CollectError(f"--out {args.out} is a file; give a folder")
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                    TimeRemainingColumn(), TextColumn("{task.fields[outcome]}"))
+
+
+def _summary(outcomes: Counter) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "nothing"

@@ -1,0 +1,62 @@
+"""Writes what happens in one process as the recorder writes what the graph's nodes publish: same topics, types, stamps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from controllers import g1
+from controllers.g1_controller import Sensors
+from policies.episode_file import EpisodeWriter, typestore
+from sim.cameras import CameraRig, optical_frame, to_jpeg
+
+NAMESPACE = "/g1"
+EXPERT_ACTION = "expert_action"  # what the demonstrator wanted; `reference` is what was executed
+
+
+class EpisodeLog:
+    """One episode's folder. Stamps are in ns of the simulated clock."""
+
+    def __init__(self, folder: Path, meta: dict, rig: CameraRig) -> None:
+        self.writer = EpisodeWriter(folder, {"action_channels": list(g1.ACTION_CHANNELS), **meta})
+        self._rig = rig
+        self._types = typestore().types
+
+    def joints(self, sensors: Sensors, stamp_ns: int) -> None:
+        """What the encoders and motors report."""
+        message = self._types["sensor_msgs/msg/JointState"](
+            self._header(stamp_ns, ""), list(g1.JOINT_NAMES), sensors.q, sensors.dq, sensors.tau_est
+        )
+        self.writer.write(f"{NAMESPACE}/joint_states", "sensor_msgs/msg/JointState", message)
+
+    def vector(self, name: str, action: np.ndarray, stamp_ns: int) -> None:
+        """`measured_action`, `reference` or `expert_action`, (17,)."""
+        self.writer.write_vector(f"{NAMESPACE}/{name}", g1.ACTION_CHANNELS, action, stamp_ns)
+
+    def pictures(self, render_state: np.ndarray, stamp_ns: int) -> None:
+        """Draws and writes one frame of each camera with its calibration."""
+        for name, picture in self._rig.draw(render_state).items():
+            topic = f"{NAMESPACE}/camera/{name}/color"
+            self.writer.write_jpeg(f"{topic}/image_raw/compressed", to_jpeg(picture), stamp_ns, optical_frame(name))
+            self.writer.write(f"{topic}/camera_info", "sensor_msgs/msg/CameraInfo", self._camera_info(name, stamp_ns))
+
+    def ground_truth(self, truth: dict, stamp_ns: int) -> None:
+        """For whoever analyses the episode; training never reads it."""
+        message = self._types["std_msgs/msg/String"](json.dumps(truth))
+        self.writer.write(f"{NAMESPACE}/ground_truth/task", "std_msgs/msg/String", message, stamp_ns)
+
+    def _camera_info(self, name: str, stamp_ns: int) -> object:
+        fx, fy, cx, cy = self._rig.intrinsics(name)
+        region = self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+        return self._types["sensor_msgs/msg/CameraInfo"](
+            header=self._header(stamp_ns, optical_frame(name)), height=self._rig.height, width=self._rig.width,
+            distortion_model="plumb_bob", d=np.zeros(5), k=np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1.0]),
+            r=np.eye(3).ravel(), p=np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1.0, 0]),
+            binning_x=0, binning_y=0, roi=region,
+        )  # fmt: skip
+
+    def _header(self, stamp_ns: int, frame_id: str) -> object:
+        sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+        return self._types["std_msgs/msg/Header"](self._types["builtin_interfaces/msg/Time"](sec, nanosec), frame_id)
