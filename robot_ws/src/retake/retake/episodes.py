@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from policies.episode_meta import META_NAME, read_meta
 from rich.console import Console
 from rich.table import Table
 
+from policies.episode_meta import META_NAME, read_meta
 from retake.errors import UserError
 from retake.graph import ARGUMENTS
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a table; episodes that cannot be read are named with the reason."""
     if not args.root.is_dir():
-        raise UserError(f"no folder {args.root}; allowed: one that `retake demo` or `retake collect` recorded to; record first")
+        raise UserError(f"no folder {args.root}; allowed: one that `retake demo` or `retake collect` wrote")
     table = Table("episode", "task", "seed", "outcome", "by", "s", "policy")
     unreadable = []
     for path in sorted(args.root.glob(f"*/{META_NAME}")):

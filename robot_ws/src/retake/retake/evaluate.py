@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policies.statistics import wilson_interval
 from rich.console import Console
 from rich.table import Table
 
+from policies.statistics import wilson_interval
 from retake import up
 from retake.errors import UserError
 from retake.graph import held_out_seed, read_arguments
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if int(values["episodes"]) < 1:
         raise UserError(f"episodes:={values['episodes']} evaluates nothing; allowed: 1 and more; write episodes:=50")
     if int(values["seed"]) < held_out:
-        raise UserError(f"seed:={values['seed']} may have been trained on; allowed: {held_out} and more; leave seed out")
+        raise UserError(f"seed:={values['seed']} may have been trained on; allowed: from {held_out}; leave seed out")
     result = Path(str(values["result"]))
     result.unlink(missing_ok=True)
     outcome = up.run_graph(values, Console())
@@ -57,8 +57,8 @@ def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     count = Counter(episode["why"] for episode in episodes)
     successes = sum(episode["outcome"] == "success" for episode in episodes)
     low, high = wilson_interval(successes, len(episodes))
-    return {"trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)), "low": low, "high": high,
-            "falls": count["fallen"], "why": dict(count), "episodes": list(episodes)}
+    return {"trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)),
+            "low": low, "high": high, "falls": count["fallen"], "why": dict(count), "episodes": list(episodes)}
 
 
 def _show(figures: Mapping[str, Any], out: Path) -> None:

@@ -100,7 +100,8 @@ def _read(name: str, word: str | Value) -> Value:
     argument = ARGUMENTS[name]
     text = str(word)
     if argument.allowed and text not in argument.allowed:
-        raise UserError(f"unknown {name} {text!r}; allowed: {', '.join(argument.allowed)}; write {name}:={argument.default}")
+        allowed = ", ".join(argument.allowed)
+        raise UserError(f"unknown {name} {text!r}; allowed: {allowed}; write {name}:={argument.default}")
     if isinstance(argument.default, bool):
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
@@ -109,7 +110,7 @@ def _read(name: str, word: str | Value) -> Value:
         try:
             return int(text)
         except ValueError:
-            raise UserError(f"{name}:={text} is no whole number; write for example {name}:={argument.default}") from None
+            raise UserError(f"{name}:={text} is no whole number; write {name}:={argument.default}") from None
     return text
 
 

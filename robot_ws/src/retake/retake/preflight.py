@@ -44,7 +44,7 @@ def _check_disk(root: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"cannot record to {root} ({error.strerror}); choose a writable folder with root:=FOLDER") from None
+        raise UserError(f"cannot record to {root} ({error.strerror}); choose another with root:=FOLDER") from None
     free = shutil.disk_usage(root).free
     if free < FREE_BYTES:
         raise UserError(f"{free / 2**20:.0f} MiB are free at {root}, a recording wants {FREE_BYTES / 2**20:.0f} MiB; "
@@ -64,9 +64,10 @@ def _check_port(port: int) -> None:
 def _check_code(spec: NodeSpec) -> None:
     # in a process of its own: a graphics driver that fails may take its process with it
     try:
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", spec.check], capture_output=True, text=True, timeout=CHECK_S)
+        command = [sys.executable, "-W", "ignore", "-c", spec.check]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S)
     except subprocess.TimeoutExpired:
-        raise UserError(f"{spec.name} cannot start: its check took more than {CHECK_S:.0f} s; is the machine busy?") from None
+        raise UserError(f"{spec.name} cannot start: its check took over {CHECK_S:.0f} s; is the machine busy?") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise UserError(f"{spec.name} cannot start: {lines[-1]}")

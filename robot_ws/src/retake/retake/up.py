@@ -1,7 +1,7 @@
-"""`retake up`: the graph as processes, with live status, logs per node, new starts, and an end that leaves nothing behind.
+"""`retake up`: the graph as processes, with live status, logs per node, new starts, and nothing left behind.
 
-Ctrl-C and SIGTERM end all nodes with SIGINT, then SIGTERM, then SIGKILL; if this process itself is killed, the kernel kills
-the nodes. A node that cannot start (leaves with an error before it was ever heard) ends everything with its last lines.
+Ctrl-C and SIGTERM end all nodes with SIGINT, then SIGTERM, then SIGKILL; if this process itself is killed, the kernel
+kills the nodes. A node that cannot start (leaves with an error before it was ever heard) ends everything with its last lines.
 """
 
 from __future__ import annotations
