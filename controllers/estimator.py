@@ -1,7 +1,8 @@
 """Where the pelvis is, from the IMU, the joint encoders and the motors' torque estimates alone.
 
 Leg odometry: a foot that carries weight does not move, so the pelvis moves opposite to it. `odom` is the midpoint of the
-soles at reset, x along the feet, z up. Nothing here knows the simulation.
+soles at reset, x along the feet, z up. `predict` gives the pelvis for this step's kinematics, `correct` then uses them:
+one pass of forward kinematics serves estimator and controller.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pinocchio as pin
 
 from controllers import g1, rotations
-from controllers.model import G1Model
+from controllers.model import LEFT_FOOT, RIGHT_FOOT, G1Model
 
 CONTACT_ON_N = 60.0  # vertical force above which a foot is planted; ours: 18 % of the robot's weight
 CONTACT_OFF_N = 25.0
-CONTACT_EVERY = 5  # control steps between contact checks (two 6x6 solves); a foot does not land in under 10 ms
 YAW_GAIN = 0.5  # 1/s, planted feet against the IMU's drifting heading
 ANCHOR_GAIN = 1.0  # 1/s, how fast two anchors that disagree (slip) are reconciled
-VELOCITY_CUTOFF_HZ = 40.0  # low-pass on the kinematic base velocity
+POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
+VELOCITY_GAIN = 250.0  # 1/s, kinematic velocity into the predicted one (40 Hz)
+FORCE_GAIN = 100.0  # 1/s, low-pass of the foot forces
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,97 +54,79 @@ class BaseEstimator:
     """Leg odometry with contact detection. Call `reset` on the first sensors with both feet on the ground."""
 
     def __init__(self, model: G1Model) -> None:
-        self._model = model.model
-        self._feet = model.feet
-        self._data = model.model.createData()
-        self._legs = (slice(6, 12), slice(12, 18))
-        self._q = pin.neutral(model.model)
-        self._v = np.zeros(model.nv)
+        self._model = model
 
     def reset(self, sensors: Sensors) -> BaseState:
         """Put `odom` under the feet and start over."""
-        self._step = 0
-        self.contacts = np.array([True, True])
-        self._yaw_offset = 0.0
-        self.vertical_forces = np.zeros(2)
-        R, feet = self._kinematics(sensors, rotations.normalised(sensors.quat_xyzw))
-        yaws = [np.arctan2(rotation[1, 0], rotation[0, 0]) for _, rotation in feet]
+        model = self._model
+        q = np.concatenate([np.zeros(3), rotations.normalised(sensors.quat_xyzw), sensors.q])
+        model.update(q, np.zeros(35))
+        yaws = _yaws(model.rotations)
         self._yaw_offset = -float(np.arctan2(np.mean(np.sin(yaws)), np.mean(np.cos(yaws))))
-        R, feet = self._kinematics(sensors, self._heading(sensors))
-        soles = np.array([self._sole(position, rotation) for position, rotation in feet])
+        q[3:7] = self._heading(sensors)
+        model.update(q, np.zeros(35))
+        feet, axes = model.positions[:2], model.rotations[:2]
+        soles = feet + axes @ np.array([0.0, 0.0, g1.SOLE_Z])
         self._position = -soles.mean(axis=0)
-        self._anchors = np.array([position for position, _ in feet]) + self._position
-        self._velocity = np.zeros(3)
-        self._foot_yaws = np.array([np.arctan2(rotation[1, 0], rotation[0, 0]) for _, rotation in feet])
-        return self._state(sensors, R)
+        self._velocity = np.zeros(3)  # odom axes
+        self._anchors = feet + self._position
+        self._foot_yaws = _yaws(model.rotations)
+        self.contacts = np.array([True, True])
+        self._weights = np.array([0.5, 0.5])
+        self.vertical_forces = np.full(2, 0.5 * 9.81 * model.mass)
+        return self.predict(sensors, 0.0)
 
-    def update(self, sensors: Sensors, dt: float) -> BaseState:
-        """One step of `dt` seconds with new sensors."""
-        R, feet = self._kinematics(sensors, self._heading(sensors))
-        positions = np.array([position for position, _ in feet])  # (2, 3) foot in base, odom axes
-        if self._step % CONTACT_EVERY == 0:
-            self._detect_contacts(sensors, positions, dt)
-        self._step += 1
-        weights = self.contacts / max(1, self.contacts.sum())
-        if self.contacts.any():
-            velocities = np.array([pin.getFrameVelocity(self._model, self._data, f, pin.LOCAL_WORLD_ALIGNED).linear
-                                   for f in self._feet])  # fmt: skip
-            measured = -weights @ velocities
-            alpha = 1.0 - np.exp(-2.0 * np.pi * VELOCITY_CUTOFF_HZ * dt)
-            self._velocity += alpha * (measured - self._velocity)
-            self._position = weights @ (self._anchors - positions)
-            if self.contacts.all():
-                self._anchors += ANCHOR_GAIN * dt * (positions + self._position - self._anchors)
-            yaws = np.array([np.arctan2(rotation[1, 0], rotation[0, 0]) for _, rotation in feet])
-            self._yaw_offset += YAW_GAIN * dt * float(weights @ (self._foot_yaws - yaws))
-        else:
-            self._position = self._position + self._velocity * dt
-        return self._state(sensors, R)
+    def predict(self, sensors: Sensors, dt: float) -> BaseState:
+        """The pelvis `dt` seconds after the last correction."""
+        quat = self._heading(sensors)
+        self._rotation = rotations.matrix(quat)
+        self._position = self._position + self._velocity * dt
+        return BaseState(self._position, quat, self._velocity @ self._rotation, sensors.gyro, self.contacts)
+
+    def correct(self, sensors: Sensors, dt: float) -> None:
+        """Use the model's kinematics of the predicted pelvis: planted feet neither move nor leave their anchors."""
+        model = self._model
+        self._detect_contacts(sensors, dt)
+        if not (self.contacts[0] or self.contacts[1]):
+            return
+        slip = np.matmul(model.rotations[:2], model.twist[:12].reshape(2, 6)[:, :3, None])[:, :, 0]  # (2, 3) odom
+        offset = self._anchors - model.positions[:2]
+        self._velocity = self._velocity - min(1.0, VELOCITY_GAIN * dt) * (self._weights @ slip)
+        self._position = self._position + min(1.0, POSITION_GAIN * dt) * (self._weights @ offset)
+        if self.contacts[0] and self.contacts[1]:
+            self._anchors -= ANCHOR_GAIN * dt * (offset - self._weights @ offset)
+        self._yaw_offset += YAW_GAIN * dt * float(self._weights @ (self._foot_yaws - _yaws(model.rotations)))
 
     def _heading(self, sensors: Sensors) -> np.ndarray:
         """Pelvis orientation in odom, quaternion xyzw."""
-        return rotations.multiply(rotations.from_yaw(self._yaw_offset), rotations.normalised(sensors.quat_xyzw))
+        x, y, z, w = sensors.quat_xyzw.tolist()
+        c, s = np.cos(0.5 * self._yaw_offset), np.sin(0.5 * self._yaw_offset)
+        norm = (x * x + y * y + z * z + w * w) ** 0.5  # multiply(from_yaw(offset), quat), written out
+        return np.array([c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z]) / norm
 
-    def _kinematics(self, sensors: Sensors, quat: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Feet relative to the pelvis in odom axes, with velocities left in the Pinocchio data."""
-        self._quat = quat
-        self._q[3:7] = quat
-        self._q[7:] = sensors.q
-        self._v[3:6] = sensors.gyro
-        self._v[6:] = sensors.dq
-        pin.forwardKinematics(self._model, self._data, self._q, self._v)
-        feet = []
-        for frame in self._feet:
-            placement = pin.updateFramePlacement(self._model, self._data, frame)
-            feet.append((placement.translation.copy(), placement.rotation.copy()))
-        return rotations.matrix(quat), feet
+    def _detect_contacts(self, sensors: Sensors, dt: float) -> None:
+        """Vertical foot forces from leg torques, quasi-static: tau_leg + J_leg^T f = bias_leg, f in foot axes."""
+        model = self._model
+        residual = model.nle[6:18] - sensors.tau_est[:12]
+        vertical = np.matmul(residual.reshape(2, 1, 6), model.leg_inverse)[:, 0, 2]
+        self.vertical_forces = self.vertical_forces + min(1.0, FORCE_GAIN * dt) * (vertical - self.vertical_forces)
+        for i, force in enumerate(self.vertical_forces.tolist()):
+            planted = force > (CONTACT_OFF_N if self.contacts[i] else CONTACT_ON_N)
+            if planted != self.contacts[i]:
+                self._change(i, planted)
 
-    @staticmethod
-    def _sole(position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-        """The point under the ankle on the sole."""
-        return position + rotation @ np.array([0.0, 0.0, g1.SOLE_Z])
+    def _change(self, foot: int, planted: bool) -> None:
+        """A foot has landed or left the ground."""
+        self.contacts = self.contacts.copy()
+        self.contacts[foot] = planted
+        self._weights = self.contacts / max(1, int(self.contacts.sum()))
+        if planted:
+            model = self._model
+            self._anchors[foot] = model.positions[foot]
+            self._anchors[foot, 2] = -(model.rotations[foot] @ np.array([0.0, 0.0, g1.SOLE_Z]))[2]  # level ground
+            self._foot_yaws[foot] = _yaws(model.rotations)[foot]
 
-    def _detect_contacts(self, sensors: Sensors, positions: np.ndarray, dt: float) -> None:
-        """Vertical foot forces from leg torques, quasi-static: tau_leg + J_leg^T f = g_leg."""
-        pin.computeJointJacobians(self._model, self._data)
-        gravity = pin.computeGeneralizedGravity(self._model, self._data, self._q)
-        for i, (frame, leg) in enumerate(zip(self._feet, self._legs, strict=True)):
-            J = pin.getFrameJacobian(self._model, self._data, frame, pin.LOCAL_WORLD_ALIGNED)[:, leg]  # (6, 6)
-            residual = gravity[leg] - sensors.tau_est[leg.start - 6 : leg.stop - 6]
-            # damped: a straight knee makes J singular and the vertical force must stay finite
-            force = np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), J @ residual)
-            self.vertical_forces[i] = force[2]
-            planted = force[2] > (CONTACT_OFF_N if self.contacts[i] else CONTACT_ON_N)
-            if planted and not self.contacts[i]:
-                self._anchors[i] = positions[i] + self._position
-                self._anchors[i, 2] += -self._sole(*self._foot(i))[2] - self._position[2]  # the ground is level
-            self.contacts[i] = planted
 
-    def _foot(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        placement = self._data.oMf[self._feet[i]]
-        return placement.translation, placement.rotation
-
-    def _state(self, sensors: Sensors, R: np.ndarray) -> BaseState:
-        return BaseState(
-            self._position.copy(), self._quat, R.T @ self._velocity, np.array(sensors.gyro, float), self.contacts.copy()
-        )
+def _yaws(frames: np.ndarray) -> np.ndarray:
+    """(2,) headings of the feet, rad, from frame rotations (5, 3, 3)."""
+    return np.arctan2(frames[[LEFT_FOOT, RIGHT_FOOT], 1, 0], frames[[LEFT_FOOT, RIGHT_FOOT], 0, 0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from controllers import channels, g1, rotations
 from controllers.estimator import BaseEstimator, BaseState, Sensors
-from controllers.model import G1Model
+from controllers.model import LEFT_HAND, RIGHT_HAND, TORSO, G1Model
 from controllers.self_collision import SelfCollision
 from controllers.whole_body import Gains, WholeBodyQP
 
@@ -51,17 +51,18 @@ class G1Controller:
         self._estimator = BaseEstimator(self._model)
         self._collision = SelfCollision(self._model)
         self.qp = WholeBodyQP(self._model, gains)
-        self._q = np.zeros(36)
-        self._v = np.zeros(35)
+        self._q, self._v = np.zeros(36), np.zeros(35)
+        self.qp_failures = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; `base` and `measured_action` are valid again after the next step."""
-        self._started = False
-        self.fallen = False
+        self._started = self.fallen = False
         self.base: BaseState | None = None
-        self.measured_action: np.ndarray | None = None
         self._load = np.zeros(3)
+        self._action: np.ndarray | None = None
+        self.qp.squeeze_force = 0.0
+        self._collision.reset()
 
     def step(self, sensors: Sensors, action: np.ndarray | None, dt: float = g1.CONTROL_DT) -> JointCommand:
         """One control step.
@@ -73,46 +74,58 @@ class G1Controller:
 
         Returns:
             The joint command; damping once the robot has fallen.
+
+        Raises:
+            ValueError: an action that is not finite or has the wrong shape.
         """
         if not self._started:
             self._start(sensors)
-        else:
-            self.base = self._estimator.update(sensors, dt)
-        base, q, v = self.base, self._q, self._v
+        self.base = base = self._estimator.predict(sensors, dt)
+        q, v = self._q, self._v
         q[:3], q[3:7], q[7:] = base.position, base.quat_xyzw, sensors.q
         v[:3], v[3:6], v[6:] = base.linear_velocity, base.angular_velocity, sensors.dq
-        x, y, _, _ = base.quat_xyzw.tolist()
+        self._model.update(q, v)
+        self._estimator.correct(sensors, dt)
+        x, y = float(q[3]), float(q[4])
         self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < np.cos(g1.FALL_TILT)
         if self.fallen:
             return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
-        if action is not None:
-            self._goal = self._aligned(channels.validated(action))
+        if action is not None and action is not self._action:
+            self._goal, self._action = self._aligned(channels.validated(action)), action
         self._filter(dt)
-        targets = channels.split(self._reference)
-        collision = self._collision.rows(q, v)
         try:
             ddq, tau = self.qp.solve(
-                q, v, targets, self._rate, self._acceleration, base.contacts, self._load, collision
-            )
+                q, v, self._reference, self._rate, self._acceleration, base.contacts, self._load,
+                self._collision.rows(q, v, dt),
+            )  # fmt: skip
         except ArithmeticError:
+            self.qp_failures += 1
             ddq, tau = np.zeros(35), self._tau  # hold: the last torque with the last set-points, damped by kd
         self._tau = tau
-        self._measure(sensors)
-        self._learn_load(targets.squeeze, dt)
+        self._learn_load(float(self._reference[g1.SQUEEZE]), dt)
         return self._integrate(sensors, ddq[6:], tau, dt)
 
     def _start(self, sensors: Sensors) -> None:
         check_sensors(sensors)
-        self.base = self._estimator.reset(sensors)
-        self._q_des, self._dq_des, self._tau = sensors.q.copy(), np.zeros(29), np.zeros(29)
-        base = self.base
+        base = self._estimator.reset(sensors)
         self._model.update(np.concatenate([base.position, base.quat_xyzw, sensors.q]), np.zeros(35))
-        self.qp.squeeze_force = 0.0
-        self._measure(sensors)
+        self._q[2] = base.position[2]
+        self._q_des, self._dq_des, self._tau = sensors.q.copy(), np.zeros(29), np.zeros(29)
         self._reference = channels.validated(self.measured_action)
         self._goal = self._reference.copy()
         self._rate, self._acceleration = np.zeros(17), np.zeros(17)
         self._started = True
+
+    @property
+    def measured_action(self) -> np.ndarray:
+        """(17,) the pose the robot has, in action channels; hands.squeeze is the force now applied."""
+        model = self._model
+        (left, right), torso = model.rotations[LEFT_HAND : RIGHT_HAND + 1], model.rotations[TORSO]
+        pitch = np.arctan2(torso[0, 2], torso[2, 2])
+        return np.concatenate(
+            [model.positions[LEFT_HAND], rotations.from_matrix(left), model.positions[RIGHT_HAND],
+             rotations.from_matrix(right), (self._q[2], pitch, self.qp.squeeze_force)]
+        )  # fmt: skip
 
     def _aligned(self, action: np.ndarray) -> np.ndarray:
         """The same rotation with the quaternion sign nearest to the reference's."""
@@ -127,37 +140,26 @@ class G1Controller:
         wanted = _clip(0.5 * omega * (self._goal - self._reference), g1.ACTION_SPEED)
         self._acceleration = _clip(2 * omega * (wanted - self._rate), g1.ACTION_ACCELERATION)
         self._rate = self._rate + self._acceleration * dt
-        self._reference = channels.normalise(self._reference + self._rate * dt)
-
-    def _measure(self, sensors: Sensors) -> None:
-        """The pose the robot has, in action channels."""
-        data = self._model.data
-        left, right = (data.oMf[hand] for hand in self._model.hands)
-        R = data.oMf[self._model.torso].rotation
-        pitch = np.arctan2(R[0, 2], R[2, 2])
-        self.measured_action = np.concatenate(
-            [left.translation, rotations.from_matrix(left.rotation), right.translation,
-             rotations.from_matrix(right.rotation), (self.base.position[2], pitch, self.qp.squeeze_force)]
-        )  # fmt: skip
+        self._reference = reference = self._reference + self._rate * dt
+        for quat in (reference[g1.LEFT_QUAT], reference[g1.RIGHT_QUAT]):
+            quat *= 1.0 / np.sqrt(quat @ quat)
 
     def _learn_load(self, squeeze: float, dt: float) -> None:
         """Slow integral of the palms' common sag: the weight (and drag) of what is carried, N per hand, odom axes."""
         if squeeze > 1.0 and self.qp.squeeze_force > 0.5 * squeeze:
-            self._load -= LOAD_GAIN * dt * self.qp.common_error
-            self._load = np.clip(self._load, -LOAD_MAX, LOAD_MAX)
+            self._load = _clip(self._load - LOAD_GAIN * dt * self.qp.common_error, LOAD_MAX)
         else:
-            self._load -= self._load * min(1.0, dt / LOAD_LEAK_S)
+            self._load = self._load * (1.0 - min(1.0, dt / LOAD_LEAK_S))
 
     def _integrate(self, sensors: Sensors, ddq: np.ndarray, tau: np.ndarray, dt: float) -> JointCommand:
         """Integrate the accelerations to set-points that stay near the joints."""
         leak = dt / LEAK_S
-        self._dq_des += ddq * dt + leak * (sensors.dq - self._dq_des)
-        self._dq_des = np.clip(self._dq_des, -g1.DQ_MAX, g1.DQ_MAX)
-        self._q_des += self._dq_des * dt + leak * (sensors.q - self._q_des)
-        self._q_des = np.clip(self._q_des, g1.Q_LOWER, g1.Q_UPPER)
-        return JointCommand(self._q_des.copy(), self._dq_des.copy(), tau)
+        self._dq_des = _clip((1 - leak) * self._dq_des + ddq * dt + leak * sensors.dq, g1.DQ_MAX)
+        q_des = (1 - leak) * self._q_des + self._dq_des * dt + leak * sensors.q
+        self._q_des = np.minimum(np.maximum(q_des, g1.Q_LOWER), g1.Q_UPPER)
+        return JointCommand(self._q_des, self._dq_des, tau)
 
 
-def _clip(value: np.ndarray, bound: np.ndarray) -> np.ndarray:
+def _clip(value: np.ndarray, bound: np.ndarray | float) -> np.ndarray:
     """Each element within plus or minus its bound; np.clip costs three times as much at this size."""
     return np.minimum(np.maximum(value, -bound), bound)

@@ -10,6 +10,13 @@ import pinocchio as pin
 
 from controllers import g1
 
+NV = 6 + g1.NUM_JOINTS
+LEFT_FOOT, RIGHT_FOOT, LEFT_HAND, RIGHT_HAND, TORSO = range(5)  # frames, in the order of G1Model's arrays
+LEGS = slice(6, 18)  # both legs in the generalised velocity
+STRAIGHT_KNEE = 0.08  # rad; below it the leg Jacobian is inverted with damping
+DAMPING = 1e-4  # m², of that inverse
+_KNEES = [g1.JOINT_NAMES.index(f"{side}_knee_joint") + 7 for side in ("left", "right")]
+
 
 def g1_mjcf() -> Path:
     """The manufacturer's 29-DoF G1 model, shipped in the `mjlab` wheel, which is not imported.
@@ -27,27 +34,40 @@ def g1_mjcf() -> Path:
 
 
 class G1Model:
-    """Pinocchio model and data of the G1 with rotor inertias; generalised order is base (7 / 6) then JOINT_NAMES."""
+    """Pinocchio model and data of the G1 with rotor inertias; generalised order is base (7 / 6) then JOINT_NAMES.
+
+    After `update`:
+        M (35, 35), nle (35,): mass matrix (upper triangle valid below row 6) and bias forces.
+        J (30, 35), drift (30,), twist (30,): six rows a frame, linear first, for feet, hands, torso. Feet in their own
+            axes, where sole and friction constraints are constant; hands and torso in odom axes.
+        positions (5, 3), rotations (5, 3, 3): the frames in odom.
+        leg_inverse (2, 6, 6): inverse of each foot's Jacobian with respect to its own leg.
+        com (3,), J_com (3, 35).
+    """
 
     def __init__(self) -> None:
         self.model = pin.buildModelFromMJCF(str(g1_mjcf()))
         names = tuple(self.model.names[2:])
         if names != g1.JOINT_NAMES:
             raise ValueError(f"the MJCF's joints are {names}, expected {g1.JOINT_NAMES}")
-        armature = np.zeros(self.model.nv)
+        armature = np.zeros(NV)
         armature[6:] = g1.ARMATURE
         self.model.armature = armature
-        self.nv = self.model.nv
         self.mass = pin.computeTotalMass(self.model)
-        self.feet = tuple(self._add_frame(link, link, np.zeros(3)) for link in g1.FOOT_LINKS)
-        names = ("left_ee", "right_ee")
-        self.hands = tuple(
-            self._add_frame(name, link, offset)
-            for name, link, offset in zip(names, g1.HAND_LINKS, g1.PALM_OFFSETS, strict=True)
+        hands = zip(("left_ee", "right_ee"), g1.HAND_LINKS, g1.PALM_OFFSETS, strict=True)
+        self.frames = (
+            *(self._add_frame(link, link, np.zeros(3)) for link in g1.FOOT_LINKS),
+            *(self._add_frame(name, link, offset) for name, link, offset in hands),
+            self._add_frame("torso", "torso_link", np.zeros(3)),
         )
-        self.torso = self.model.getFrameId("torso_link")
         self.data = self.model.createData()
-        self._zero = np.zeros(self.nv)
+        self._axes = (pin.LOCAL, pin.LOCAL, *[pin.LOCAL_WORLD_ALIGNED] * 3)
+        self._zero = np.zeros(NV)
+        self.J, self.drift, self.twist = np.zeros((30, NV)), np.zeros(30), np.zeros(30)
+        self._J_views = [self.J[6 * i : 6 * i + 6] for i in range(5)]
+        self._drift_views = [self.drift[6 * i : 6 * i + 6] for i in range(5)]
+        self.positions, self.rotations = np.zeros((5, 3)), np.zeros((5, 3, 3))
+        self._leg_jacobians = np.zeros((2, 6, 6))
 
     def _add_frame(self, name: str, link: str, offset: np.ndarray) -> int:
         """Add a frame at `offset` (3,) m in `link`, axes of the link."""
@@ -58,7 +78,7 @@ class G1Model:
         )
 
     def update(self, q: np.ndarray, v: np.ndarray) -> None:
-        """Compute mass matrix, bias forces, Jacobians, CoM and frame placements into `data`.
+        """Compute everything listed in the class docstring.
 
         Args:
             q: (36,) base position in odom, base quaternion xyzw, joints.
@@ -70,4 +90,20 @@ class G1Model:
         pin.forwardKinematics(model, data, q, v, self._zero)  # last: drift accelerations stay in data.a
         pin.computeJointJacobians(model, data)
         pin.jacobianCenterOfMass(model, data, False)
-        pin.updateFramePlacements(model, data)
+        for i, (frame, axes) in enumerate(zip(self.frames, self._axes, strict=True)):
+            placement = pin.updateFramePlacement(model, data, frame)
+            self.positions[i], self.rotations[i] = placement.translation, placement.rotation
+            self._J_views[i][:] = pin.getFrameJacobian(model, data, frame, axes)
+            self._drift_views[i][:] = pin.getFrameClassicalAcceleration(model, data, frame, axes).vector
+        np.matmul(self.J, v, out=self.twist)
+        self.M, self.nle, self.com, self.J_com = data.M, data.nle, data.com[0], data.Jcom
+        self._leg_jacobians[0], self._leg_jacobians[1] = self.J[0:6, 6:12], self.J[6:12, 12:18]
+        self.leg_inverse = _inverse(self._leg_jacobians, min(q[_KNEES[0]], q[_KNEES[1]]) < STRAIGHT_KNEE)
+
+
+def _inverse(jacobians: np.ndarray, damped: bool) -> np.ndarray:
+    """(2, 6, 6) inverses; with damping where a straight knee makes them singular."""
+    if not damped:
+        return np.linalg.inv(jacobians)
+    transposed = jacobians.transpose(0, 2, 1)
+    return np.linalg.solve(transposed @ jacobians + DAMPING * np.eye(6), transposed)

@@ -1,49 +1,57 @@
-"""Whole-body inverse dynamics: one QP per control step turns task accelerations into joint torques.
+"""Whole-body inverse dynamics: one small QP per control step turns task accelerations into joint torques.
 
-Variables x = [joint and base accelerations (35), corner forces of both feet (24)].
+    min  sum_i w_i |J_i a + dJ_i v - b_i|²  +  w_q |a_upper - b_q|²  +  w_f |F|²
+    s.t. M_b a + h_b = J_b^T F + J_b^T w_hands          floating-base dynamics (6 rows)
+         J_feet a + dJ_feet v = -k_v v_feet              planted feet do not accelerate (eliminated, see below)
+         friction pyramid, centre of pressure inside the sole, yaw torque     (10 rows a foot)
+         joint position and velocity limits as bounds on a, collision rows where a pair is near,
+         leg-limit and torque rows where the solution without them violates one
 
-    min  sum_i w_i |J_i a + dJ_i v - b_i|²  +  w_q |a_joints - b_q|²  +  w_f |f|²
-    s.t. M_b a + h_b = J_b^T f + J_b^T w_hands          floating-base dynamics (6)
-         J_feet a + dJ_feet v = -k_v v_feet              planted feet do not accelerate (12)
-         |f_x|, |f_y| <= mu f_z,  0 <= f_z <= f_max      friction pyramids (32 rows + bounds)
-         joint position and velocity limits as bounds on a, collision and torque rows where they are near
+Tasks: common and relative motion of the palms, palm orientations, torso and (softly) pelvis orientation, CoM over the feet,
+pelvis height, posture. A squeeze is a wrench pair on the palms, known to the dynamics.
 
-Tasks: common and relative motion of the palms, palm orientations, torso orientation, CoM over the feet, pelvis height,
-posture. A squeeze is a wrench pair on the palms, known to the dynamics.
+Planted feet fix the leg accelerations: a_legs = J_legs^-1 (c - J_legs,base a_base). So the unknowns are
+x = [a_base 6, a_waist_and_arms 17, foot wrenches F 12], 35 instead of the textbook's 59 with corner forces; the solver
+needs about a fifth of the time, which pays for the elimination several times over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import daqp
 import numpy as np
 import pinocchio as pin
 
-from controllers import g1, rotations
-from controllers.channels import Targets
-from controllers.model import G1Model
+from controllers import g1
+from controllers.model import LEGS, LEFT_HAND, NV, RIGHT_HAND, TORSO, G1Model
 
-NV, NF = 35, 24
-N = NV + NF
-ROWS_FIXED = 18 + 32  # dynamics 6, feet 12, friction 32
-LWA = pin.LOCAL_WORLD_ALIGNED
-INFEASIBLE = "whole-body QP: no solution (daqp exit flag {flag}); the last command is held"
+NU = 23  # a_base and a_upper
+N = NU + 12
+UPPER = slice(18, NV)  # waist and arms in the generalised velocity
+ROWS = 6 + 20
+HARD, SOFT, EQUALITY = 0, 8, 5  # daqp's kinds of constraint
+UNBOUNDED = 1e30
+_LEFT, _RIGHT = slice(12, 15), slice(18, 21)  # palm positions among the 30 frame rows
+_ROTATIONS = np.array([15, 16, 17, 21, 22, 23, 27, 28, 29])  # left and right palm, torso
 
 
 @dataclass(frozen=True)
 class Gains:
-    """Task weights and PD gains (1/s², 1/s). Chosen on g1_box's training seeds; see docs/whole_body.md for the sweep."""
+    """Task weights, and PD gains in 1/s² and 1/s. Chosen on g1_box's training seeds."""
 
     w_common: float = 10.0
     w_relative: float = 3.0
-    w_hand_rotation: float = 0.5
+    w_hand_rotation: float = 0.5  # soft: a firm one makes the palms miss by centimetres
     w_torso: float = 4.0
     w_com: float = 30.0
     w_height: float = 20.0
-    w_posture: np.ndarray = field(default_factory=lambda: _posture_weights())
-    w_force: float = 2e-6
+    w_waist: tuple[float, float, float] = (0.5, 0.5, 0.05)
+    w_arm: float = 0.02
     w_base: float = 1e-3
+    w_pelvis: float = 0.3
+    pelvis_share: float = 0.55  # of the torso's pitch taken by the hips; without it the waist bends backwards
+    w_force: float = 2e-6
     kp_hand: float = 250.0
     kd_hand: float = 32.0
     kp_rotation: float = 150.0
@@ -62,219 +70,271 @@ class Gains:
     squeeze_gap: float = 0.012  # m of palm gap error at which the whole squeeze acts
 
 
-def _posture_weights() -> np.ndarray:
-    weights = np.full(g1.NUM_JOINTS, 0.02)
-    weights[g1.WAIST_JOINTS] = (0.5, 0.5, 0.05)
-    weights[[g1.JOINT_NAMES.index(f"{side}_hip_yaw_joint") for side in ("left", "right")]] = 0.05
-    return weights
-
-
 class WholeBodyQP:
-    """Holds the preallocated QP; `solve` returns accelerations and joint torques."""
+    """Holds the preallocated QP. `solve` reads the model's terms, so call the model's `update` first."""
 
     def __init__(self, model: G1Model, gains: Gains | None = None) -> None:
-        self.gains = gains or Gains()
+        self.gains = g = gains or Gains()
         self._model = model
-        self._H = np.zeros((N, N))
-        self._f = np.zeros(N)
-        self._A = np.zeros((ROWS_FIXED, N))
-        self._upper = np.full(N + ROWS_FIXED, 1e30)
-        self._lower = np.full(N + ROWS_FIXED, -1e30)
-        self._sense = np.zeros(N + ROWS_FIXED, dtype=np.int32)
-        self._sense[N : N + 18] = 5  # equalities
-        self._fixed_parts()
-        self._J = np.zeros((30, NV))  # feet, hands, torso: 6 rows each, world-aligned
-        self._drift = np.zeros(30)
-        self._tasks = np.zeros((18, NV))
-        self._b = np.zeros(18)
-        self._w = self._task_weights()
-        self._G = np.zeros((2, 6, 12))
-        for corner in range(4):
-            self._G[:, :3, 3 * corner : 3 * corner + 3] = np.eye(3)
-        self._qp: daqp.Model | None = None
-        self.solves_with_torque_rows = 0
-        self.failures = 0
+        self._H, self._f = np.zeros((N, N)), np.zeros(N)
+        self._A = np.zeros((ROWS, N))
+        self._upper, self._lower = np.full(N + ROWS, UNBOUNDED), np.full(N + ROWS, -UNBOUNDED)
+        self._sense = np.full(N + ROWS, HARD, dtype=np.int32)
+        self._sense[N : N + 6] = EQUALITY
+        for foot in range(2):
+            columns = slice(NU + 6 * foot, NU + 6 * foot + 6)
+            self._A[6 + 10 * foot : 16 + 10 * foot, columns] = sole_rows()
+            self._lower[columns.start + 2] = 0.0
+        self._upper[N + 6 :] = 0.0
+        self._kp, self._kd = self._frame_gains()
+        self._combine = self._frame_combination()
+        counts = ((g.w_common, 3), (g.w_relative, 3), (g.w_hand_rotation, 6), (g.w_torso, 3), (g.w_com, 2), (g.w_height, 1))
+        self._weights = np.concatenate([np.full(count, weight) for weight, count in counts])  # (18,)
+        self._w_posture = np.concatenate([g.w_waist, np.full(14, g.w_arm)])
+        self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), self._w_posture, np.full(12, g.w_force)])
+        self._error, self._rate, self._acceleration = np.zeros(30), np.zeros(30), np.zeros(30)
+        self._wrench = np.zeros(30)
+        self._tasks, self._b = np.zeros((18, NV)), np.zeros(18)
+        self._extended: set[str] = set()
+        self.common_error = np.zeros(3)
+        self.squeeze_force = self.gap_error = 0.0
+        self.extended_solves = 0
 
-    def _task_weights(self) -> np.ndarray:
-        """(18,) weight of each task row: common 3, relative 3, left and right rotation 6, torso 3, com 2, height 1."""
+    def _frame_gains(self) -> tuple[np.ndarray, np.ndarray]:
+        """PD gains (30,) of the frame rows; feet are only damped, the torso's position is free."""
         g = self.gains
-        groups = ((g.w_common, 3), (g.w_relative, 3), (g.w_hand_rotation, 6), (g.w_torso, 3), (g.w_com, 2), (g.w_height, 1))
-        return np.concatenate([np.full(count, weight) for weight, count in groups])
+        kp, kd = np.zeros(30), np.zeros(30)
+        kd[:12] = g.kd_feet
+        for frame in (LEFT_HAND, RIGHT_HAND):
+            kp[6 * frame : 6 * frame + 6] = [g.kp_hand] * 3 + [g.kp_rotation] * 3
+            kd[6 * frame : 6 * frame + 6] = [g.kd_hand] * 3 + [g.kd_rotation] * 3
+        kp[27:30], kd[27:30] = g.kp_torso, g.kd_torso
+        return kp, kd
 
-    def _fixed_parts(self) -> None:
-        """Friction pyramids, force bounds and the constant diagonal of H."""
-        mu = g1.FOOT_FRICTION / np.sqrt(2.0)  # inner pyramid of the cone
-        for point in range(8):
-            column = NV + 3 * point
-            for k, (axis, sign) in enumerate(((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))):
-                row = 18 + 4 * point + k
-                self._A[row, column + axis] = sign
-                self._A[row, column + 2] = -mu
-                self._upper[N + row] = 0.0
-            self._lower[column + 2] = 0.0
-        self._diagonal = np.concatenate(
-            [np.full(6, self.gains.w_base), self.gains.w_posture, np.full(NF, self.gains.w_force)]
-        )
-        self._f_index = np.arange(NV + 2, N, 3)
+    @staticmethod
+    def _frame_combination() -> np.ndarray:
+        """(15, 30): from frame rows to common palm motion, relative palm motion, palm and torso rotations."""
+        combine = np.zeros((15, 30))
+        combine[0:3, _LEFT] = combine[0:3, _RIGHT] = 0.5 * np.eye(3)
+        combine[3:6, _LEFT], combine[3:6, _RIGHT] = np.eye(3), -np.eye(3)
+        combine[6:15, _ROTATIONS] = np.eye(9)
+        return combine
 
     def solve(
-        self, q: np.ndarray, v: np.ndarray, targets: Targets, rates: np.ndarray, accelerations: np.ndarray,
+        self, q: np.ndarray, v: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray,
         contacts: np.ndarray, hand_load: np.ndarray, collision: tuple[np.ndarray, np.ndarray] | None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """One step.
 
         Args:
-            q, v: (36,), (35,) Pinocchio configuration and velocity (base first).
-            targets, rates, accelerations: filtered references: values, their rates (17,) and second rates (17,).
+            q, v: (36,), (35,) Pinocchio configuration and velocity (base first), those of the model's update.
+            reference, rate, acceleration: (17,) filtered action and its derivatives.
             contacts: (2,) planted feet.
             hand_load: (3,) N, force of the carried object on each hand, odom axes.
             collision: rows (k, 35) and lower bounds (k,) on the accelerations, or None.
 
         Returns:
-            accelerations (35,), joint torques (29,).
+            Accelerations (35,) and joint torques (29,) within TAU_MAX.
 
         Raises:
             ArithmeticError: the QP has no solution.
         """
-        model, data = self._model, self._model.data
-        model.update(q, v)
-        twist = self._frames(v)
-        wrench = self._hand_forces(targets, hand_load)
-        self._task_rows(q, v, twist, targets, rates, accelerations)
-        J, w, b = self._tasks, self._w, self._b
-        weighted = J.T * w  # (35, 18)
+        model, g = self._model, self.gains
+        b = self._desired(q, v, reference, rate, acceleration)  # (30,) desired minus drift, feet included
+        legs, legs_0 = self._eliminate(b[:12])  # a_legs = legs @ a_base + legs_0
+        tasks, target = self._task_rows(q, v, b, reference, rate, acceleration)
+        reduced = tasks[:, _KEPT]  # (18, 23)
+        reduced[:, :6] += tasks[:, LEGS] @ legs
+        target -= tasks[:, LEGS] @ legs_0
+        weighted = reduced.T * self._weights  # (23, 18)
         H, f = self._H, self._f
-        np.matmul(weighted, J, out=H[:NV, :NV])
-        H.flat[:: N + 1] += self._diagonal if True else 0
-        H.flat[NV * (N + 1) :: N + 1] = self.gains.w_force
-        np.negative(weighted @ b, out=f[:NV])
-        f[6:NV] -= self.gains.w_posture * self._posture(q, v)
-        J_hands = self._J[12:15], self._J[18:21]
-        hand_tau = J_hands[0].T @ wrench[0] + J_hands[1].T @ wrench[1]  # (35,)
-        M, h = data.M, data.nle - hand_tau
-        JG = np.concatenate([self._J[0:6].T @ self._G[0], self._J[6:12].T @ self._G[1]], axis=1)  # (35, 24)
-        A, upper, lower = self._A, self._upper, self._lower
-        A[:6, :NV] = M[:6]
-        A[:6, NV:] = -JG[:6]
-        A[6:18, :NV] = self._J[:12]
-        upper[N : N + 6] = lower[N : N + 6] = -h[:6]
-        upper[N + 6 : N + 18] = lower[N + 6 : N + 18] = -self._drift[:12] - self.gains.kd_feet * twist[:12]
-        upper[self._f_index] = np.repeat(np.where(contacts, 600.0, 5.0), 4)
-        self._joint_bounds(q, v)
-        x = self._optimise(A, upper, lower, self._sense, collision)
-        tau = M[6:] @ x[:NV] + h[6:] - JG[6:] @ x[NV:]
-        if np.any(np.abs(tau) > g1.TAU_MAX):
-            x = self._with_torque_rows(M, h, JG, collision)
-            tau = np.clip(M[6:] @ x[:NV] + h[6:] - JG[6:] @ x[NV:], -g1.TAU_MAX, g1.TAU_MAX)
-        return x[:NV], tau
+        np.matmul(weighted, reduced, out=H[:NU, :NU])
+        H.reshape(-1)[: NU * N : N + 1] += self._diagonal[:NU]
+        H.reshape(-1)[NU * (N + 1) :: N + 1] = g.w_force
+        np.matmul(weighted, -target, out=f[:NU])
+        f[3:6] -= g.w_pelvis * self._upright(q, v, reference)
+        f[6:NU] -= self._w_posture * (g.kp_posture * (_UPPER_HOME - q[19:]) - g.kd_posture * v[UPPER])
+        bias = model.nle - self._hand_wrench(reference, hand_load) @ model.J  # (35,)
+        self._dynamics(legs, legs_0, bias)
+        bounds = self._joint_bounds(q, v)
+        self._upper[6:NU], self._lower[6:NU] = bounds[0][12:], bounds[1][12:]
+        self._upper[NU + 2], self._upper[NU + 8] = np.where(contacts, 800.0, 10.0)
+        return self._solve_lazily(legs, legs_0, bias, bounds, collision)
 
-    def _frames(self, v: np.ndarray) -> np.ndarray:
-        """Stack frame Jacobians and drifts; returns the stacked twists (30,)."""
-        model, data = self._model.model, self._model.data
-        for i, frame in enumerate((*self._model.feet, *self._model.hands, self._model.torso)):
-            rows = slice(6 * i, 6 * i + 6)
-            self._J[rows] = pin.getFrameJacobian(model, data, frame, LWA)
-            self._drift[rows] = pin.getFrameClassicalAcceleration(model, data, frame, LWA).vector
-        for i, foot in enumerate(self._model.feet):
-            r = g1.FOOT_CORNERS @ data.oMf[foot].rotation.T  # (4, 3) corners from the ankle, world axes
-            G = self._G[i]
-            G[3, 1::3], G[3, 2::3] = -r[:, 2], r[:, 1]
-            G[4, 0::3], G[4, 2::3] = r[:, 2], -r[:, 0]
-            G[5, 0::3], G[5, 1::3] = -r[:, 1], r[:, 0]
-        return self._J @ v
+    def _desired(
+        self, q: np.ndarray, v: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray
+    ) -> np.ndarray:
+        """(30,) desired frame accelerations minus drift: PD on the filtered reference, damping on the feet."""
+        model, error = self._model, self._error
+        left, right = pin.XYZQUATToSE3(reference[0:7]), pin.XYZQUATToSE3(reference[7:14])
+        c, s = np.cos(reference[g1.TORSO_PITCH]), np.sin(reference[g1.TORSO_PITCH])
+        torso = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+        error[_LEFT] = reference[0:3] - model.positions[LEFT_HAND]
+        error[_RIGHT] = reference[7:10] - model.positions[RIGHT_HAND]
+        error[15:18] = pin.log3(left.rotation @ model.rotations[LEFT_HAND].T)
+        error[21:24] = pin.log3(right.rotation @ model.rotations[RIGHT_HAND].T)
+        error[27:30] = pin.log3(torso @ model.rotations[TORSO].T)
+        self._rate[_LEFT], self._rate[_RIGHT], self._rate[28] = rate[0:3], rate[7:10], rate[g1.TORSO_PITCH]
+        self._acceleration[_LEFT], self._acceleration[_RIGHT] = acceleration[0:3], acceleration[7:10]
+        self._acceleration[28] = acceleration[g1.TORSO_PITCH]
+        return self._kp * error + self._kd * (self._rate - model.twist) + (self._acceleration - model.drift)
 
-    def _hand_forces(self, targets: Targets, hand_load: np.ndarray) -> np.ndarray:
-        """(2, 3) N, what the held object does to the left and right palm, odom axes."""
-        left, right = (self._model.data.oMf[hand].translation for hand in self._model.hands)
-        axis = left - right
-        gap = float(np.sqrt(axis @ axis))
-        axis = axis / max(gap, 1e-6)
-        self.gap_error = gap - float(np.linalg.norm(targets.left_position - targets.right_position))
-        share = min(max(self.gap_error / self.gains.squeeze_gap, 0.0), 1.0)
-        self.squeeze_force = share * targets.squeeze
-        self.squeeze_axis = axis
-        return np.array([self.squeeze_force * axis + hand_load, -self.squeeze_force * axis + hand_load])
+    def _upright(self, q: np.ndarray, v: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """(3,) desired angular acceleration of the pelvis, body axes: its share of the torso's pitch, no roll, no yaw."""
+        half = 0.5 * self.gains.pelvis_share * float(reference[g1.TORSO_PITCH])
+        x, y, z, w = q[3:7].tolist()
+        s, c = np.sin(half), np.cos(half)  # error = conjugate(q) * (0, s, 0, c), vector part, small angles
+        error = np.array([-x * c + z * s, w * s - y * c, -z * c - x * s])
+        return (2.0 * self.gains.kp_torso) * error - self.gains.kd_torso * v[3:6]
+
+    def _eliminate(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Leg accelerations (12, 6), (12,) as a function of the base's, feet accelerating by c (12,) minus drift."""
+        inverse = self._model.leg_inverse
+        legs = np.matmul(inverse, -self._model.J[:12, :6].reshape(2, 6, 6)).reshape(12, 6)
+        return legs, np.matmul(inverse, c.reshape(2, 6, 1)).reshape(12)
 
     def _task_rows(
-        self, q: np.ndarray, v: np.ndarray, twist: np.ndarray, targets: Targets, rates: np.ndarray, acc: np.ndarray
-    ) -> None:
-        """Fill the 18 task rows and their desired accelerations minus drift."""
-        g, data, J, d, b = self.gains, self._model.data, self._J, self._drift, self._b
-        left, right = (data.oMf[hand] for hand in self._model.hands)
-        L, R = slice(12, 15), slice(18, 21)
-        T = self._tasks
-        T[0:3] = 0.5 * (J[L] + J[R])
-        T[3:6] = J[L] - J[R]
-        T[6:9], T[9:12], T[12:15] = J[15:18], J[21:24], J[27:30]
-        T[15:17] = data.Jcom[:2]
-        T[17, :3] = rotations.matrix(q[3:7])[2]  # pelvis height: world z of the body-frame linear velocity
-        e_left = targets.left_position - left.translation
-        e_right = targets.right_position - right.translation
-        de_left, de_right = rates[g1.LEFT_POSITION] - twist[L], rates[g1.RIGHT_POSITION] - twist[R]
-        a_left = acc[g1.LEFT_POSITION] - d[L]
-        a_right = acc[g1.RIGHT_POSITION] - d[R]
-        self.common_error = 0.5 * (e_left + e_right)
-        b[0:3] = 0.5 * (a_left + a_right) + g.kp_hand * self.common_error + g.kd_hand * 0.5 * (de_left + de_right)
-        b[3:6] = a_left - a_right + g.kp_hand * (e_left - e_right) + g.kd_hand * (de_left - de_right)
-        for rows, pose, quat, spin in (
-            (slice(6, 9), left, targets.left_quat_xyzw, slice(15, 18)),
-            (slice(9, 12), right, targets.right_quat_xyzw, slice(21, 24)),
-        ):
-            error = _rotation_error(rotations.matrix(quat), pose.rotation)
-            b[rows] = g.kp_rotation * error - g.kd_rotation * twist[spin] - d[spin]
-        c, s = np.cos(targets.torso_pitch), np.sin(targets.torso_pitch)
-        torso = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-        error = _rotation_error(torso, data.oMf[self._model.torso].rotation)
-        b[12:15] = g.kp_torso * error - g.kd_torso * twist[27:30] - d[27:30]
-        b[13] += g.kd_torso * rates[g1.TORSO_PITCH] + acc[g1.TORSO_PITCH]
-        feet = 0.5 * (data.oMf[self._model.feet[0]].translation + data.oMf[self._model.feet[1]].translation)
-        com, dcom = data.com[0], T[15:17] @ v
-        b[15] = g.kp_com * (feet[0] + g.com_x - com[0]) - g.kd_com * dcom[0]
-        b[16] = g.kp_com * (feet[1] - com[1]) - g.kd_com * dcom[1]
-        dz = float(T[17, :3] @ v[:3])
-        b[17] = acc[14] + g.kp_height * (targets.base_height - q[2]) + g.kd_height * (rates[14] - dz)
+        self, q: np.ndarray, v: np.ndarray, b: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Task Jacobian (18, 35) and desired task accelerations (18,)."""
+        g, model, tasks, target = self.gains, self._model, self._tasks, self._b
+        np.matmul(self._combine, model.J, out=tasks[:15])
+        tasks[15:17] = model.J_com[:2]
+        tasks[17, :3] = _up_in_body(q)  # pelvis height: world z of the body-frame linear velocity
+        np.matmul(self._combine, b, out=target[:15])
+        d_com_x, d_com_y, dz = (tasks[15:18] @ v).tolist()
+        com, feet = model.com.tolist(), (0.5 * (model.positions[0] + model.positions[1])).tolist()
+        target[15] = g.kp_com * (feet[0] + g.com_x - com[0]) - g.kd_com * d_com_x
+        target[16] = g.kp_com * (feet[1] - com[1]) - g.kd_com * d_com_y
+        h = g1.BASE_HEIGHT
+        target[17] = acceleration[h] + g.kp_height * (reference[h] - q[2]) + g.kd_height * (rate[h] - dz)
+        return tasks, target
 
-    def _posture(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return self.gains.kp_posture * (g1.Q_HOME - q[7:]) - self.gains.kd_posture * v[6:]
+    def _hand_wrench(self, reference: np.ndarray, hand_load: np.ndarray) -> np.ndarray:
+        """(30,) what the held object does to the palms: the squeeze's reaction and the carried load.
 
-    def _joint_bounds(self, q: np.ndarray, v: np.ndarray) -> None:
-        """Joint accelerations that keep position and velocity inside their limits (exponential barrier)."""
+        The squeeze grows with the gap error up to its full value, so that palms which meet nothing stop where they were
+        told to instead of flying together.
+        """
+        axis = self._model.positions[LEFT_HAND] - self._model.positions[RIGHT_HAND]
+        wanted = reference[0:3] - reference[7:10]
+        gap = float(np.sqrt(axis @ axis))
+        self.gap_error = gap - float(np.sqrt(wanted @ wanted))
+        share = min(max(self.gap_error / self.gains.squeeze_gap, 0.0), 1.0)
+        self.squeeze_force = share * float(reference[g1.SQUEEZE])
+        push = axis * (self.squeeze_force / max(gap, 1e-3))
+        self._wrench[_LEFT], self._wrench[_RIGHT] = hand_load + push, hand_load - push
+        self.common_error = 0.5 * (self._error[_LEFT] + self._error[_RIGHT])
+        return self._wrench
+
+    def _dynamics(self, legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray) -> None:
+        """Floating-base rows M_b a - J_b^T F = -bias_b, in the reduced unknowns."""
+        A, M = self._A, self._model.M[:6]
+        A[:6, :NU] = M[:, _KEPT]
+        A[:6, :6] += M[:, LEGS] @ legs
+        A[:6, NU:] = -self._model.J[:12, :6].T
+        rows = slice(N, N + 6)
+        self._upper[rows] = self._lower[rows] = -bias[:6] - M[:, LEGS] @ legs_0
+
+    def _joint_bounds(self, q: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Joint accelerations (29,), (29,) that keep position and velocity inside their limits (exponential barrier)."""
         k, dq = self.gains.limit_rate, v[6:]
-        upper = np.minimum(k * k * (g1.Q_UPPER - q[7:]) - 2 * k * dq, k * (0.9 * g1.DQ_MAX - dq))
-        lower = np.maximum(k * k * (g1.Q_LOWER - q[7:]) - 2 * k * dq, -k * (0.9 * g1.DQ_MAX + dq))
-        self._upper[6:NV] = np.maximum(upper, -300.0)
-        self._lower[6:NV] = np.minimum(lower, 300.0)
+        brake = (2 * k) * dq
+        upper = np.minimum((k * k) * (g1.Q_UPPER - q[7:]) - brake, _K_SPEED * k - k * dq)
+        lower = np.maximum((k * k) * (g1.Q_LOWER - q[7:]) - brake, -_K_SPEED * k - k * dq)
+        return np.maximum(upper, -300.0), np.minimum(lower, 300.0)
 
-    def _with_torque_rows(
-        self, M: np.ndarray, h: np.ndarray, JG: np.ndarray, collision: tuple[np.ndarray, np.ndarray] | None
-    ) -> np.ndarray:
-        """Solve again with the torque limits as rows; only when the solution without them violates one."""
-        self.solves_with_torque_rows += 1
-        rows = np.concatenate([M[6:], -JG[6:]], axis=1)
-        A = np.concatenate([self._A, rows])
-        upper = np.concatenate([self._upper, g1.TAU_MAX - h[6:]])
-        lower = np.concatenate([self._lower, -g1.TAU_MAX - h[6:]])
-        sense = np.concatenate([self._sense, np.zeros(g1.NUM_JOINTS, dtype=np.int32)])
-        return self._optimise(A, upper, lower, sense, collision)
-
-    def _optimise(
-        self, A: np.ndarray, upper: np.ndarray, lower: np.ndarray, sense: np.ndarray,
+    def _solve_lazily(
+        self, legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray, bounds: tuple[np.ndarray, np.ndarray],
         collision: tuple[np.ndarray, np.ndarray] | None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Solve; where legs or torques leave their limits, solve again with those rows (same optimum as with all)."""
+        problem = (self._A, self._upper, self._lower, self._sense)
         if collision is not None:
-            rows, bound = collision
-            A = np.concatenate([A, np.pad(rows, ((0, 0), (0, NF)))])
-            upper = np.concatenate([upper, np.full(len(bound), 1e30)])
-            lower = np.concatenate([lower, bound])
-            sense = np.concatenate([sense, np.full(len(bound), 8, dtype=np.int32)])
-        x, _, flag, _ = daqp.solve(self._H, self._f, A, upper, lower, sense)
-        if flag < 1:
-            self.failures += 1
-            raise ArithmeticError(INFEASIBLE.format(flag=flag))
-        return x
+            rows, bound = self._reduce(collision[0], legs, legs_0)
+            problem = _with_rows(problem, rows, collision[1] - bound, np.full(len(bound), UNBOUNDED), SOFT)
+        for attempt in range(2):
+            x, _, flag, _ = daqp.solve(self._H, self._f, *problem)
+            if flag < 1:
+                raise ArithmeticError(f"whole-body QP: no solution (daqp exit flag {flag}); the last command is held")
+            a = np.empty(NV)
+            a[_KEPT] = x[:NU]
+            a[LEGS] = a_legs = legs @ x[:6] + legs_0
+            tau = self._model.M[6:] @ a + bias[6:] - x[NU:] @ self._model.J[:12, 6:]
+            legal = (np.abs(tau) <= g1.TAU_MAX).all() and (a_legs <= bounds[0][:12]).all() and (a_legs >= bounds[1][:12]).all()
+            if legal or attempt:
+                break
+            self.extended_solves += 1
+            problem = self._extend(problem, legs, legs_0, bias, bounds)
+        return a, np.minimum(np.maximum(tau, -g1.TAU_MAX), g1.TAU_MAX)
+
+    @staticmethod
+    def _reduce(rows: np.ndarray, legs: np.ndarray, legs_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (k, 35) on all accelerations as rows (k, N) on the unknowns, and their constants (k,)."""
+        reduced = np.zeros((len(rows), N))
+        reduced[:, :NU] = rows[:, _KEPT]
+        reduced[:, :6] += rows[:, LEGS] @ legs
+        return reduced, rows[:, LEGS] @ legs_0
+
+    def _extend(
+        self, problem: tuple[np.ndarray, ...], legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray,
+        bounds: tuple[np.ndarray, np.ndarray],
+    ) -> tuple[np.ndarray, ...]:  # fmt: skip
+        """The problem with soft leg-limit rows and hard torque rows."""
+        leg_rows = np.zeros((12, N))
+        leg_rows[:, :6] = legs
+        problem = _with_rows(problem, leg_rows, bounds[1][:12] - legs_0, bounds[0][:12] - legs_0, SOFT)
+        rows, constant = self._reduce(self._model.M[6:], legs, legs_0)
+        rows[:, NU:] = -self._model.J[:12, 6:].T
+        offset = bias[6:] + constant
+        return _with_rows(problem, rows, -g1.TAU_MAX - offset, g1.TAU_MAX - offset, SOFT)
 
 
-def _rotation_error(R_des: np.ndarray, R: np.ndarray) -> np.ndarray:
-    """(3,) rotation vector in world axes that turns R into R_des, first order in the sine."""
-    E = R_des @ R.T
-    return 0.5 * np.array([E[2, 1] - E[1, 2], E[0, 2] - E[2, 0], E[1, 0] - E[0, 1]])
+_KEPT = np.r_[0:6, 18:NV]
+_UPPER_HOME = g1.Q_HOME[12:]
+_K_SPEED = 0.9 * g1.DQ_MAX  # rad/s
+
+
+def sole_rows() -> np.ndarray:
+    """(10, 6): rows R with R F <= 0 for a foot wrench F = [f; m] at the ankle, in foot axes.
+
+    Friction pyramid inside the cone (4), centre of pressure inside the sole (4), yaw torque (2). With the sole at height
+    z below the ankle, a pressure point (x, y) gives m_x = y f_z - z f_y and m_y = z f_x - x f_z.
+    """
+    mu, z = g1.FOOT_FRICTION / np.sqrt(2.0), g1.SOLE_Z
+    (x_max, y_max), (x_min, y_min) = g1.FOOT_CORNERS[:, :2].max(axis=0), g1.FOOT_CORNERS[:, :2].min(axis=0)
+    twist = 0.5 * g1.FOOT_FRICTION * (y_max - y_min)  # m, yaw torque per vertical force, of a narrow sole
+    return np.array(
+        [
+            [1, 0, -mu, 0, 0, 0],
+            [-1, 0, -mu, 0, 0, 0],
+            [0, 1, -mu, 0, 0, 0],
+            [0, -1, -mu, 0, 0, 0],
+            [0, z, -y_max, 1, 0, 0],  # y <= y_max
+            [0, -z, y_min, -1, 0, 0],  # y >= y_min
+            [z, 0, -x_max, 0, -1, 0],  # x <= x_max
+            [-z, 0, x_min, 0, 1, 0],  # x >= x_min
+            [0, 0, -twist, 0, 0, 1],
+            [0, 0, -twist, 0, 0, -1],
+        ]
+    )
+
+
+def _with_rows(
+    problem: tuple[np.ndarray, ...], rows: np.ndarray, lower: np.ndarray, upper: np.ndarray, kind: int
+) -> tuple[np.ndarray, ...]:
+    """A problem (A, upper, lower, sense) with more rows."""
+    A, all_upper, all_lower, sense = problem
+    kinds = np.full(len(rows), kind, dtype=np.int32)
+    return (
+        np.concatenate([A, rows]),
+        np.concatenate([all_upper, upper]),
+        np.concatenate([all_lower, lower]),
+        np.concatenate([sense, kinds]),
+    )
+
+
+def _up_in_body(q: np.ndarray) -> tuple[float, float, float]:
+    """World z axis in the pelvis frame, from the configuration's quaternion."""
+    x, y, z, w = q[3:7].tolist()
+    return 2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)
