@@ -48,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = range(args.seed, args.seed + args.episodes)
-    outcomes = Counter(done := {seed: outcome for seed, outcome in finished(args.out).items() if seed in seeds}.values())
-    missing = sorted(set(seeds) - set(finished(args.out)))
+    done = {seed: outcome for seed, outcome in finished(args.out).items() if seed in seeds}
+    outcomes = Counter(done.values())
+    missing = [seed for seed in seeds if seed not in done]
     if done:
         print(f"{len(done)} of {len(seeds)} episodes are in {args.out} already")
     variation = Variation(args.noise, args.start_spread, args.sensor_noise)
