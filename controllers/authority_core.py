@@ -155,12 +155,16 @@ class AuthorityCore:
         if gap == 0:
             raise Refused(f"tick {stamp_ns} ns came twice")
         measured = checked_action(measured)
-        if self._limiter is None or gap < 0 or gap > RESTART_GAP_NS:
+        if self.is_restart(stamp_ns):
             self._restart(measured)
             gap = round(g1.REFERENCE_DT * 1e9)
         self._tick_ns, self._measured = stamp_ns, measured
         provenance = self._play(stamp_ns, gap * 1e-9)
         return self._limiter.reference, provenance
+
+    def is_restart(self, stamp_ns: int) -> bool:
+        """True when a tick at `stamp_ns` would be the first of another run of the world."""
+        return self._limiter is None or not 0 <= stamp_ns - self._tick_ns <= RESTART_GAP_NS
 
     def _restart(self, measured: np.ndarray) -> None:
         """Another run of the world: nobody commands; a stop stays a stop, only a person releases it."""

@@ -111,14 +111,17 @@ class G1Controller:
         self._model.update(np.concatenate([base.position, base.quat_xyzw, sensors.q]), np.zeros(35))
         self._q[2] = base.position[2]
         self._q_des, self._dq_des, self._tau = sensors.q.copy(), np.zeros(29), np.zeros(29)
-        self._reference = channels.validated(self.measured_action)
+        self._reference = channels.validated(self._measure())
         self._goal = self._reference.copy()
         self._rate, self._acceleration = np.zeros(17), np.zeros(17)
         self._started = True
 
     @property
-    def measured_action(self) -> np.ndarray:
-        """(17,) the pose the robot has, in action channels; hands.squeeze is the force now applied."""
+    def measured_action(self) -> np.ndarray | None:
+        """(17,) the pose the robot has, in action channels; hands.squeeze is the force now applied. None before a step."""
+        return self._measure() if self._started else None
+
+    def _measure(self) -> np.ndarray:
         model = self._model
         (left, right), torso = model.rotations[LEFT_HAND : RIGHT_HAND + 1], model.rotations[TORSO]
         pitch = np.arctan2(torso[0, 2], torso[2, 2])

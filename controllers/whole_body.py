@@ -32,6 +32,7 @@ UPPER = slice(18, NV)  # waist and arms in the generalised velocity
 ROWS = 6 + 20
 HARD, SOFT, EQUALITY = 0, 8, 5  # daqp's kinds of constraint
 UNBOUNDED = 1e30
+F_PLANTED, F_LIFTED = 800.0, 10.0  # N, the most a foot may be asked to push
 _LEFT, _RIGHT = slice(12, 15), slice(18, 21)  # palm positions among the 30 frame rows
 _ROTATIONS = np.array([15, 16, 17, 21, 22, 23, 27, 28, 29])  # left and right palm, torso
 
@@ -91,10 +92,12 @@ class WholeBodyQP:
         counts = ((g.w_common, 3), (g.w_relative, 3), (g.w_hand_rotation, 6), (g.w_torso, 3), (g.w_com, 2), (g.w_height, 1))
         self._weights = np.concatenate([np.full(count, weight) for weight, count in counts])  # (18,)
         self._w_posture = np.concatenate([g.w_waist, np.full(14, g.w_arm)])
-        self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), self._w_posture, np.full(12, g.w_force)])
+        self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), self._w_posture])
         self._error, self._rate, self._acceleration = np.zeros(30), np.zeros(30), np.zeros(30)
         self._wrench = np.zeros(30)
-        self._tasks, self._b = np.zeros((18, NV)), np.zeros(18)
+        self._tasks, self._b, self._reduced = np.zeros((18, NV)), np.zeros(18), np.zeros((18, NU))
+        self._H_used, self._H_diagonal = self._H[:NU, :NU], self._H.reshape(-1)[:: N + 1]
+        self._H_diagonal[NU:] = g.w_force
         self._extended: set[str] = set()
         self.common_error = np.zeros(3)
         self.squeeze_force = self.gap_error = 0.0
@@ -143,14 +146,15 @@ class WholeBodyQP:
         b = self._desired(q, v, reference, rate, acceleration)  # (30,) desired minus drift, feet included
         legs, legs_0 = self._eliminate(b[:12])  # a_legs = legs @ a_base + legs_0
         tasks, target = self._task_rows(q, v, b, reference, rate, acceleration)
-        reduced = tasks[:, _KEPT]  # (18, 23)
-        reduced[:, :6] += tasks[:, LEGS] @ legs
-        target -= tasks[:, LEGS] @ legs_0
+        reduced, task_legs = self._reduced, tasks[:, LEGS]  # (18, 23), (18, 12)
+        np.matmul(task_legs, legs, out=reduced[:, :6])
+        reduced[:, :6] += tasks[:, :6]
+        reduced[:, 6:] = tasks[:, UPPER]
+        target -= task_legs @ legs_0
         weighted = reduced.T * self._weights  # (23, 18)
-        H, f = self._H, self._f
-        np.matmul(weighted, reduced, out=H[:NU, :NU])
-        H.reshape(-1)[: NU * N : N + 1] += self._diagonal[:NU]
-        H.reshape(-1)[NU * (N + 1) :: N + 1] = g.w_force
+        f = self._f
+        self._H_used[:] = weighted @ reduced  # matmul into the strided view takes a slow path
+        self._H_diagonal[:NU] += self._diagonal
         np.matmul(weighted, -target, out=f[:NU])
         f[3:6] -= g.w_pelvis * self._upright(q, v, reference)
         f[6:NU] -= self._w_posture * (g.kp_posture * (_UPPER_HOME - q[19:]) - g.kd_posture * v[UPPER])
@@ -158,7 +162,7 @@ class WholeBodyQP:
         self._dynamics(legs, legs_0, bias)
         bounds = self._joint_bounds(q, v)
         self._upper[6:NU], self._lower[6:NU] = bounds[0][12:], bounds[1][12:]
-        self._upper[NU + 2], self._upper[NU + 8] = np.where(contacts, 800.0, 10.0)
+        self._upper[NU + 2], self._upper[NU + 8] = (F_PLANTED if planted else F_LIFTED for planted in contacts)
         return self._solve_lazily(legs, legs_0, bias, bounds, collision)
 
     def _desired(
@@ -230,11 +234,12 @@ class WholeBodyQP:
     def _dynamics(self, legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray) -> None:
         """Floating-base rows M_b a - J_b^T F = -bias_b, in the reduced unknowns."""
         A, M = self._A, self._model.M[:6]
-        A[:6, :NU] = M[:, _KEPT]
-        A[:6, :6] += M[:, LEGS] @ legs
+        M_legs = M[:, LEGS]
+        A[:6, :6] = M[:, :6] + M_legs @ legs
+        A[:6, 6:NU] = M[:, UPPER]
         A[:6, NU:] = -self._model.J[:12, :6].T
         rows = slice(N, N + 6)
-        self._upper[rows] = self._lower[rows] = -bias[:6] - M[:, LEGS] @ legs_0
+        self._upper[rows] = self._lower[rows] = -bias[:6] - M_legs @ legs_0
 
     def _joint_bounds(self, q: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Joint accelerations (29,), (29,) that keep position and velocity inside their limits (exponential barrier)."""
@@ -257,9 +262,8 @@ class WholeBodyQP:
             x, _, flag, _ = daqp.solve(self._H, self._f, *problem)
             if flag < 1:
                 raise ArithmeticError(f"whole-body QP: no solution (daqp exit flag {flag}); the last command is held")
-            a = np.empty(NV)
-            a[_KEPT] = x[:NU]
-            a[LEGS] = a_legs = legs @ x[:6] + legs_0
+            a_legs = legs @ x[:6] + legs_0
+            a = np.concatenate([x[:6], a_legs, x[6:NU]])
             tau = self._model.M[6:] @ a + bias[6:] - x[NU:] @ self._model.J[:12, 6:]
             legal = (np.abs(tau) <= g1.TAU_MAX).all() and (a_legs <= bounds[0][:12]).all() and (a_legs >= bounds[1][:12]).all()
             if legal or attempt:

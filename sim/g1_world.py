@@ -19,6 +19,7 @@ from sim.render_state import RenderStateCodec
 
 START_TIME_S = 1.98  # the clock of a fresh world; a multiple of every period in the graph
 HAND_FRICTION = (0.8, 0.02, 0.0001)  # sliding, torsional (m), rolling: a rubber palm is a patch, not a point
+INNER_SOLE = (3, 4, 5)  # capsules between the outer ones: on level ground they add contacts and nothing else
 DROP_GAP = 0.002  # m between soles and floor at reset
 
 
@@ -46,6 +47,8 @@ def build_spec() -> mujoco.MjSpec:
     for geom in spec.geoms:
         if "foot" in geom.name:
             geom.condim, geom.friction, geom.priority = 3, (0.6, 0.02, 0.0001), 1
+        if any(f"foot{k}_" in geom.name for k in INNER_SOLE):
+            geom.contype = geom.conaffinity = 0
     _add_scene(spec)
     return spec
 
