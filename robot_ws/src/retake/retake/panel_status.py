@@ -16,7 +16,7 @@ TEXT = {GREEN: "#51cf66", AMBER: "#ffa94d", RED: "#ff6b6b", GREY: "#adb5bd"}  # 
 AUTHORITY_LOOK = {  # authority: (colour, headline, explanation)
     "none": (GREY, "HOLDING", "nobody commands; the robot keeps its pose"),
     "policy": (BLUE, "POLICY", "the policy acts"),
-    "teleop": (AMBER, "TELEOP", "a person drives"),
+    "teleop": (AMBER, "TELEOP", "nobody drives from this panel: the robot holds, or another device drives"),
     "rewind": (VIOLET, "REWIND", "going back along the path taken"),
     "controller": (VIOLET, "CONTROLLER", "the controller moves by itself"),
     "stopped": (RED, "STOPPED", "every command is ignored until Release"),
@@ -111,6 +111,6 @@ def keys_html(keys: list[tuple[str, str]]) -> str:
     cap = ('<kbd style="border:1px solid #adb5bd;border-bottom-width:2px;border-radius:4px;padding:0 5px;'
            'font-family:inherit;font-size:11px">{}</kbd>')
     rows = "".join(
-        f'<tr><td style="padding:0;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
+        f'<tr><td style="padding:0;width:1%;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
         f'</td><td style="padding:0 0 0 8px">{html.escape(does)}</td></tr>' for key, does in keys)
     return f'<table style="margin:0 12px 8px;font-size:12px;line-height:20px">{rows}</table>'

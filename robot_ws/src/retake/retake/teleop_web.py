@@ -54,7 +54,7 @@ class Parameters:
     port: int = 8080
     token: str = ""  # at least 16 characters, part of the address people open
     visuals: str = ""  # folder with visuals.json and the meshes it names; empty draws a stick figure
-    silence_s: float = 1.0  # a driver's browser that answers nothing for so long no longer drives
+    silence_s: float = 2.0  # a driver's browser that answers nothing for so long no longer drives
 
 
 class TeleopWeb(Node):
@@ -68,7 +68,7 @@ class TeleopWeb(Node):
         events: SimpleQueue[UserEvent] = SimpleQueue()
         self._scene = PanelScene(self.parameters.host, self.parameters.port, self.parameters.token, robot, CAMERAS, events)
         self._diagnostics = Diagnostics(self)
-        self._inputs = Inputs(self, time.monotonic)
+        self._inputs = Inputs(self)
         self._calls = Calls(self, tuple(BUTTONS))
         self._desk = Desk(events, self.parameters.silence_s,
                           lambda service, answered: self._calls.call(service, time.monotonic(), answered))
@@ -107,9 +107,9 @@ class TeleopWeb(Node):
         self._desk.update(self._authority or "gone", self._fresh_pose(now), now)
         self._stream()
         if self._tick % DRAW_EVERY == 0:
-            self._draw()
+            self._draw(now)
         if self._tick % IMAGES_EVERY == 0:
-            self._show_images()
+            self._show_images(now)
         if self._tick % STATUS_EVERY == 0:
             self._show_status(now)
 
@@ -118,7 +118,7 @@ class TeleopWeb(Node):
         if not self._desk.session.is_waiting:
             return None
         age = self._age("measured_action", now)
-        message = self._inputs.take("measured_action")
+        message = self._inputs.take("measured_action", now)
         if message is None or age is None or age > FRESH_POSE_S:
             return None
         try:
@@ -136,8 +136,8 @@ class TeleopWeb(Node):
         self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns))
         self._diagnostics.count("teleop_action")
 
-    def _draw(self) -> None:
-        state, odometry = self._inputs.take("joint_states"), self._inputs.take("odometry")
+    def _draw(self, now: float) -> None:
+        state, odometry = self._inputs.take("joint_states", now), self._inputs.take("odometry", now)
         q = base = None
         try:
             if state is not None:
@@ -150,9 +150,9 @@ class TeleopWeb(Node):
             self._diagnostics.refuse("joint_states or odometry", str(error))
         self._scene.pose_robot(q, base)
 
-    def _show_images(self) -> None:
+    def _show_images(self, now: float) -> None:
         for name in CAMERAS:
-            message = self._inputs.take(f"camera/{name}/color/image_raw/compressed")
+            message = self._inputs.take(f"camera/{name}/color/image_raw/compressed", now)
             if message is not None:
                 self._scene.show_image(name, message.data.tobytes())
 
@@ -162,10 +162,10 @@ class TeleopWeb(Node):
         self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode))
 
     def _age(self, topic: str, now: float) -> float | None:
-        arrival = self._inputs.newest(topic)
+        arrival = self._inputs.newest(topic, now)
         if arrival is None:
             return None
-        return age_s(arrival.stamp_ns, self.get_clock().now().nanoseconds, now - arrival.time)
+        return age_s(arrival.stamp_ns, self.get_clock().now().nanoseconds, now - arrival.seen)
 
 
 def main(args: list[str] | None = None) -> int:
