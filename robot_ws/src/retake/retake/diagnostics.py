@@ -7,6 +7,7 @@ from collections import Counter
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 from retake import qos
 from retake.spin import STEADY
@@ -25,6 +26,7 @@ class Diagnostics:
         self._values: dict[str, str] = {}
         self._trouble: dict[str, str] = {}
         self._logged: dict[str, float] = {}
+        self._guarded: dict[str, Subscription] = {}
         self._last = time.monotonic()
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
         self._timer = node.create_timer(PERIOD_S, self._report, clock=STEADY)
@@ -54,12 +56,20 @@ class Diagnostics:
             self._trouble[name] = text
             self._node.get_logger().warning(text)
 
+    def guard(self, subscription: Subscription, name: str) -> None:
+        """Warn while this topic, which allows one writer, has more."""
+        self._guarded[name] = subscription
+
     @property
     def refused(self) -> dict[str, int]:
         """How many inputs were refused since the start, by name."""
         return dict(self._refused)
 
     def _report(self) -> None:
+        for name, subscription in self._guarded.items():
+            writers = subscription.get_publisher_count()
+            text = f"{name} has {writers} publishers, allowed is one (a killed one is listed for 20 s)"
+            self.trouble(f"{name}.writers", text if writers > 1 else None)
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         pairs = {f"{name}_hz": f"{count / seconds:.1f}" for name, count in self._counts.items()}

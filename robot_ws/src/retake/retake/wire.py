@@ -21,6 +21,7 @@ _STAMP = struct.Struct("<iI")
 _HEADER = 4  # the encapsulation: byte order and options
 _BODY = _HEADER + _STAMP.size
 _LITTLE_ENDIAN = b"\x00\x01"
+DAMP = "damp"  # frame_id of a joint_command that asks for the damping gains; the ordinary gains have no name
 _IMU_NUMBERS = 37  # orientation 4, its covariance 9, rates 3, covariance 9, accelerations 3, covariance 9
 
 
@@ -40,11 +41,13 @@ def _finite(array: np.ndarray) -> bool:
 class JointStateCodec:
     """One JointState with fixed names: position, velocity and effort (n,) each."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], frame_id: str = "") -> None:
         self._names = tuple(names)
         self._n = len(self._names)
         zeros = [0.0] * self._n
-        self._template = _template(JointState(name=self._names, position=zeros, velocity=zeros, effort=zeros))
+        message = JointState(name=self._names, position=zeros, velocity=zeros, effort=zeros)
+        message.header.frame_id = self._frame_id = frame_id
+        self._template = _template(message)
         self._effort = len(self._template) - 8 * self._n
         self._velocity = self._effort - 8 - 8 * self._n  # a sequence is a count, 4 bytes of padding, the numbers
         self._position = self._velocity - 8 - 8 * self._n
@@ -78,7 +81,7 @@ class JointStateCodec:
         if not (_finite(position) and _finite(velocity) and _finite(effort)):
             return self._decode_any(data)
         sec, nanosec = _STAMP.unpack_from(data, _HEADER)
-        return sec * NS_PER_S + nanosec, position, velocity, effort, ""
+        return sec * NS_PER_S + nanosec, position, velocity, effort, self._frame_id
 
     def _is_ours(self, data: bytes) -> bool:
         """True for our layout: same names and frame, all three arrays with n numbers (the third by the total length)."""

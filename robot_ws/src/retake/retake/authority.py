@@ -1,0 +1,161 @@
+"""Decides who commands the robot and publishes the one reference; the only writer of `reference`.
+
+In: measured_action (50 Hz, each is a tick), action_chunk, teleop_action (QoS STREAM). Out, one per tick with its stamp:
+reference, provenance; on change: authority (LATCHED); diagnostics 1 Hz. Services: take_over, hand_back, rewind, stop,
+release_stop. Chunk or teleop_action that stop coming: the reference rests, authority stays. No tick, no reference: the
+controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers.authority_core import MS, AuthorityCore, Provenance
+from retake import conversions, qos
+from retake.diagnostics import Diagnostics
+from retake.lockstep import Awaited
+from retake.one_writer import refuse_second_writer
+from retake.parameters import declare
+from retake.spin import run
+
+INFERENCE_NS = 396 * MS  # in lockstep the policy answers every sixth camera frame
+CHUNK_DELAY_NS = 100 * MS  # in lockstep a chunk is used so long after its observation, whenever it came
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of authority."""
+
+    lockstep: bool = False  # answer a tick only after the chunk that is due by it
+    policy: bool = True  # in lockstep: a policy server is part of the graph
+
+
+class AuthorityNode(Node):
+    """A border around AuthorityCore."""
+
+    def __init__(self, **node_options) -> None:
+        super().__init__("authority", **node_options)
+        parameters = declare(self, Parameters)
+        refuse_second_writer(self, JointTrajectory, "reference")
+        self._core = AuthorityCore(chunk_delay_ns=CHUNK_DELAY_NS if parameters.lockstep else 0)
+        self._pending: JointTrajectory | None = None  # the tick that waits for its chunk
+        self._first_tick_ns = 0  # of this run of the world
+        self._said: tuple[object, ...] = ()
+        self._reference = self.create_publisher(JointTrajectory, "reference", qos.STREAM)
+        self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.STREAM)
+        self._authority = self.create_publisher(String, "authority", qos.LATCHED)
+        self._diagnostics = Diagnostics(self)
+        awaits_policy = parameters.lockstep and parameters.policy
+        self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
+        self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.STREAM)
+        self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
+        self.create_subscription(JointTrajectory, "teleop_action", self._on_teleop_action, qos.STREAM)
+        for name in ("take_over", "hand_back", "stop", "release_stop"):
+            self.create_service(Trigger, name, self._service(getattr(self._core, name), name))
+        self.create_service(Trigger, "rewind", self._service(lambda: (False, "rewind is not in this release"), "rewind"))
+        self._say_authority()
+        self.get_logger().info(f"started: {parameters}")
+
+    def _on_measured_action(self, message: JointTrajectory) -> None:
+        self._pending = message
+        self._advance()
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        stamp = conversions.stamp_ns(message.header.stamp)
+        try:
+            self._core.offer_chunk(stamp, *conversions.chunk_from(message), policy=message.header.frame_id)
+        except ValueError as error:
+            return self._diagnostics.refuse("action_chunk", str(error))
+        self._diagnostics.count("action_chunk")
+        self._policy.answered()
+        self._advance()
+
+    def _on_teleop_action(self, message: JointTrajectory) -> None:
+        stamp = conversions.stamp_ns(message.header.stamp)
+        try:
+            self._core.offer_teleop(stamp, conversions.action_from(message))
+        except ValueError as error:
+            return self._diagnostics.refuse("teleop_action", str(error))
+        self._diagnostics.count("teleop_action")
+
+    def _advance(self) -> None:
+        """Answer the tick that is pending, when all that belongs to it is here."""
+        if self._pending is None:
+            return
+        stamp = conversions.stamp_ns(self._pending.header.stamp)
+        if self._lacks_chunk(stamp):
+            return
+        message, self._pending = self._pending, None
+        try:
+            reference, provenance = self._core.tick(stamp, conversions.action_from(message))
+        except ValueError as error:
+            return self._diagnostics.refuse("measured_action", str(error))
+        self._reference.publish(conversions.action_message(reference, stamp))
+        self._provenance.publish(_provenance_message(provenance))
+        self._diagnostics.count("tick")
+        self._say_authority()
+        self._say_source(provenance)
+
+    def _lacks_chunk(self, stamp: int) -> bool:
+        """True in lockstep while the chunk that is due by the tick at `stamp` may still come."""
+        if self._core.is_restart(stamp):
+            self._first_tick_ns = stamp
+        due = (stamp - CHUNK_DELAY_NS) // INFERENCE_NS * INFERENCE_NS
+        if due < self._first_tick_ns or self._core.newest_chunk_ns >= due:
+            return False
+        return self._policy.should_wait()
+
+    def _service(self, request: Callable[[], tuple[bool, str]], name: str) -> Callable:
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            response.success, response.message = request()
+            self.get_logger().info(f"{name}: {response.message}")
+            self._say_authority()
+            return response
+
+        return answer
+
+    def _say_authority(self) -> None:
+        """Publish who has authority, when that or the epoch changed."""
+        now = self._core.authority.value, self._core.epoch
+        if now != self._said[:2]:
+            self._said = now
+            self._authority.publish(String(data=now[0]))
+            self._diagnostics.set("authority", now[0])
+
+    def _say_source(self, provenance: Provenance) -> None:
+        """Log once why the reference rests although somebody has authority."""
+        now = *self._said[:2], provenance.reason
+        if now != self._said:
+            self._said = now
+            self.get_logger().info(f"authority {now[0]}: {provenance.source} {provenance.reason}")
+
+
+def _provenance_message(provenance: Provenance) -> DiagnosticStatus:
+    """Where one reference comes from, as DESIGN's `provenance`."""
+    pairs = {
+        "source": provenance.source,
+        "policy": provenance.policy,
+        "chunk_stamp_ns": provenance.chunk_stamp_ns,
+        "observation_age_ms": round(provenance.observation_age_ms, 3),
+        "epoch": provenance.epoch,
+        "clamped": ",".join(provenance.clamped),
+        "stamp_ns": provenance.stamp_ns,
+    }
+    values = [KeyValue(key=key, value=str(value)) for key, value in pairs.items()]
+    return DiagnosticStatus(name="reference", message=provenance.reason, values=values)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until interrupted."""
+    return run(AuthorityNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
