@@ -1,10 +1,10 @@
 """The G1's two cameras in MuJoCo, drawn from a render state in a process of their own.
 
-head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the shelf and the hands;
-       a box on a low stand lies below its picture until the torso leans forward.
-chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, 43 degrees down. It sees stand, box and
-       shelf front in every phase. Mounted 0.22 m below the head, it makes a vertical stereo pair with it: the size of the
-       box and the height of the shelf follow from both pictures together, from neither alone.
+head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the box and the shelf
+       from above while the robot stands, and the near part of the box's top when it bends down to it.
+chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, straight ahead. Standing, it sees the
+       shelf's edge, also past a carried box; bent over a low stand, where the head camera looks at the robot's own feet,
+       it has the whole box and both hands in the middle of its picture.
 
 Both are fixed to the torso, so the picture says where things are relative to the arms' shoulders.
 """
@@ -44,7 +44,7 @@ MOUNTS = {
     # picture is 69.4 x 42.5 degrees at 16:9; 4:3 modes crop its sides and keep the height.
     "head": Mount("torso_link", (0.0576235, 0.01753, 0.42987), 0.8307767, 42.5),
     # ours: the torso's shell ends at x = 0.074 there. D455 colour: 90 x 65 degrees.
-    "chest": Mount("torso_link", (0.10, 0.0, 0.21), 0.75, 65.0),
+    "chest": Mount("torso_link", (0.10, 0.0, 0.21), 0.0, 65.0),
 }
 
 
