@@ -1,8 +1,8 @@
 """Stands in for the operator: resets the world, hands the policy control, judges from ground truth, next.
 
 Subscribes ground_truth/task (10 Hz), action_chunk (to know that the policy answers), provenance, authority and
-episode/event. Calls sim/reset, sim/run, episode/start, episode/success, episode/failure, hand_back. Publishes evaluation
-(latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`, so a new start goes on
+episode/event. Calls sim/reset, sim/run, episode/start, episode/success, episode/failure, hand_back. Publishes
+evaluation (latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`, so a new start goes on
 where it was. Time limits are on sim time under the policy's authority: a person who takes over has all the time.
 """
 
@@ -89,7 +89,7 @@ class Evaluator(Node):
             episode = yield from self._run_one()
             self._episodes.append(episode)
             self._save()
-            print(f"episode {len(self._episodes)}: seed {episode.seed} {episode.why} {episode.time_s:.1f} s", flush=True)
+            print(f"seed {episode.seed}: {episode.why}, {episode.time_s:.1f} s", flush=True)
 
     def _run_one(self) -> Steps:
         start = yield from self._reset()

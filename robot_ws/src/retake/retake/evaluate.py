@@ -18,9 +18,9 @@ from rich.table import Table
 from policies.statistics import wilson_interval
 from retake import up
 from retake.errors import UserError
-from retake.graph import held_out_seed, read_arguments
+from retake.graph import Value, held_out_seed, read_arguments
 
-DEFAULTS = {"lockstep": True, "headless": True, "episodes": 50, "root": "build/eval_episodes"}
+DEFAULTS: dict[str, Value] = {"lockstep": True, "headless": True, "episodes": 50, "root": "build/eval_episodes"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import policies
 from retake.errors import UserError
 
 NAMESPACE = "/g1"
@@ -114,14 +115,18 @@ def _read(name: str, word: str | Value) -> Value:
     return text
 
 
+def as_text(value: Value) -> str:
+    """A value as it is written after `name:=`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     """The nodes for `values` as `read_arguments` returns them, in the order in which they are started."""
     time: dict[str, Value] = {"use_sim_time": True, "lockstep": values["lockstep"]}
-    policy = str(Path(str(values["policy"])).absolute())
     graph = [
         NodeSpec("whole_body_controller", time),
         NodeSpec("authority", time),
-        NodeSpec("policy_server", {**time, "checkpoint": policy}),
+        NodeSpec("policy_server", {**time, "checkpoint": str(checkpoint_folder(str(values["policy"])))}),
         NodeSpec("recorder", {**time, "root": str(Path(str(values["root"])).absolute()), "task": values["task"]}),
     ]
     if not values["headless"]:
@@ -136,13 +141,19 @@ def _stand_ins(values: Mapping[str, Value], time: Mapping[str, Value]) -> list[N
     draws = "from sim.gl import offscreen_context; offscreen_context(16, 16).free()"
     nodes = [
         NodeSpec("camera_sim", own, check=draws),
-        NodeSpec("g1_sim", {**own, "seed": values["seed"], "task": values["task"]}),
+        NodeSpec("g1_sim", {**own, "seed": values["seed"]}),
     ]
     if values["episodes"] != 0:
         counted: dict[str, Value] = {**time, "episodes": max(int(values["episodes"]), 0),
                                      "result": str(Path(str(values["result"])).absolute())}
         nodes.append(NodeSpec("evaluator", counted, ends_graph=True))
     return nodes
+
+
+def checkpoint_folder(name: str) -> Path:
+    """The folder as named, or else the one of that name that is installed with the package (`ros2 launch` runs anywhere)."""
+    here, installed = Path(name).absolute(), Path(policies.__file__).resolve().parents[1] / name
+    return here if here.exists() or not installed.exists() else installed
 
 
 def held_out_seed() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retake.errors import UserError
-from retake.graph import NodeSpec, Value
+from retake.graph import NodeSpec, Value, checkpoint_folder
 
 FREE_BYTES = 2**30  # an episode of 20 s is about 20 MB; below 1 GiB a long day's recording would be lost
 CHECKPOINT_FILES = ("model.safetensors", "policy.json")
@@ -19,7 +19,7 @@ CHECK_S = 60.0
 
 def check(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> None:
     """Raise UserError on the first thing that would keep the graph from running."""
-    _check_checkpoint(Path(str(values["policy"])))
+    _check_checkpoint(checkpoint_folder(str(values["policy"])))
     _check_disk(Path(str(values["root"])))
     if not values["headless"]:
         _check_port(int(values["port"]))
@@ -67,7 +67,7 @@ def _check_code(spec: NodeSpec) -> None:
         command = [sys.executable, "-W", "ignore", "-c", spec.check]
         done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S)
     except subprocess.TimeoutExpired:
-        raise UserError(f"{spec.name} cannot start: its check took over {CHECK_S:.0f} s; is the machine busy?") from None
+        raise UserError(f"{spec.name} cannot start: its check took {CHECK_S:.0f} s; is the machine busy?") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise UserError(f"{spec.name} cannot start: {lines[-1]}")

@@ -1,7 +1,7 @@
 """`retake up`: the graph as processes, with live status, logs per node, new starts, and nothing left behind.
 
 Ctrl-C and SIGTERM end all nodes with SIGINT, then SIGTERM, then SIGKILL; if this process itself is killed, the kernel
-kills the nodes. A node that cannot start (leaves with an error before it was ever heard) ends everything with its last lines.
+kills the nodes. A node that cannot start (leaves with an error before it was ever heard) ends all, with its last lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.live import Live
 
 from retake import preflight
 from retake.errors import UserError
-from retake.graph import ARGUMENTS, NodeSpec, Value, make_graph, read_arguments
+from retake.graph import ARGUMENTS, NodeSpec, Value, as_text, make_graph, read_arguments
 from retake.processes import Death, Processes
 from retake.status import StatusListener, score, table
 
@@ -51,7 +51,7 @@ class Ended(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The graph's arguments, written as for a ROS 2 launch file."""
-    lines = [f"  {name}:={_shown(argument.default)}  {argument.description}" for name, argument in ARGUMENTS.items()]
+    lines = [f"  {name}:={as_text(argument.default)}  {argument.description}" for name, argument in ARGUMENTS.items()]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "arguments and their defaults:\n" + "\n".join(lines)
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="see below")
@@ -151,10 +151,6 @@ def _title(values: Mapping[str, Value], logs: Path) -> str:
     panel = "no panel" if values["headless"] else f"panel http://127.0.0.1:{values['port']}"
     clock = "lockstep" if values["lockstep"] else "real time"
     return f"{values['robot']} {values['task']}, {clock}   {panel}   logs {logs}   Ctrl-C ends"
-
-
-def _shown(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _raise_ended(_number: int, _frame: object) -> None:

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Everything a bare machine lacks: Debian libraries, virtual environment, pinned packages, robot model, mesh cache.
+# usage: scripts/bootstrap.sh EXTRA     (dev, or dev,bench; run from anywhere). Safe to repeat; the Makefile skips it when
+# nothing changed. With ROS 2 Jazzy sourced, its rclpy and messages are used and no ROS wheels are installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+EXTRA=${1:-dev}
+VENV=${VENV:-.venv}
+ROBOT_MODEL="mjlab==1.6.0"  # only its G1 files are wanted; its dependencies are not, hence --no-deps
+PIP_PIN="pip==26.3"         # older resolvers try hundreds of versions before they find ours
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+fail() { echo "bootstrap: $*" >&2; exit 1; }
+
+apt_install() {  # install Debian packages, or say the exact line and stop
+    local line="apt-get install -y --no-install-recommends $*"
+    if [ "$(id -u)" = 0 ]; then
+        (apt-get update -q && DEBIAN_FRONTEND=noninteractive $line) >&2 || fail "could not install; run: $line"
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        (sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive $line) >&2 || fail "could not install; run: sudo $line"
+    else
+        fail "Debian packages are missing; run this, then start again:
+  sudo apt-get update && sudo $line"
+    fi
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.12 python3.11 python3.10 python3; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+            echo "$candidate"; return
+        fi
+    done
+    fail "no Python 3.10, 3.11 or 3.12 here; install one, or name it: make ${MAKECMDGOALS:-demo} PYTHON=/path/to/python3.11"
+}
+
+# 1. Libraries for drawing without a screen. Asked of the loader, not of dpkg: other distributions have them too.
+missing=()
+has_library() { "$1" -c "import ctypes; ctypes.CDLL('$2')" 2>/dev/null; }
+python=$(find_python)
+has_library "$python" libEGL.so.1 || missing+=(libegl1)
+has_library "$python" libOSMesa.so.8 || missing+=(libosmesa6)
+has_library "$python" libGL.so.1 || missing+=(libgl1)
+compgen -G "/usr/lib/*/dri/swrast_dri.so" >/dev/null || compgen -G "/usr/lib/*/libgallium*.so" >/dev/null \
+    || missing+=(libgl1-mesa-dri)
+"$python" -c "import venv, ensurepip" 2>/dev/null || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+[ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+
+# 2. The environment. One made by another Python, or half made, is made anew.
+if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    rm -rf "$VENV"
+    system=()
+    [ "${ROS_DISTRO:-}" = jazzy ] && system=(--system-site-packages)
+    "$python" -m venv "${system[@]}" "$VENV"
+fi
+pip() { "$VENV/bin/python" -m pip --no-input "$@"; }
+pip install -q "$PIP_PIN"
+
+# 3. Packages. `-e` so that the clone is what runs.
+if [ "${ROS_DISTRO:-}" = jazzy ]; then
+    pip install -q --no-deps -e .
+    "$VENV/bin/python" - "$EXTRA" <<'PY' | pip install -q -r /dev/stdin
+import importlib.metadata, re, sys
+for line in importlib.metadata.requires("retake"):
+    extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+    if not line.startswith("ros-") and (extra is None or extra[1] == sys.argv[1]):
+        print(re.sub(r"\s*(and\s*)?extra == ['\"]\w+['\"]", "", line).rstrip("; "))
+PY
+else
+    pip install -q -e ".[$EXTRA]"
+fi
+pip install -q --no-deps "$ROBOT_MODEL"
+
+# 4. What is made once: the robot's decimated meshes.
+"$VENV/bin/python" -c "from sim.assets import g1_visuals; g1_visuals()"
+"$VENV/bin/python" -c "import rclpy, mujoco, pinocchio, torch" || fail "the packages are installed but do not import; see above"
