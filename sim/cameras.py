@@ -106,7 +106,7 @@ class CameraRig:
 
 def optical_frame(name: str) -> str:
     """frame_id of a camera's pictures, as realsense2_camera names it: x right, y down, z ahead."""
-    return f"{name}_color_optical_frame"
+    return f"camera_{name}_color_optical_frame"
 
 
 def to_jpeg(picture: np.ndarray) -> bytes:
