@@ -2,8 +2,9 @@
 
 In: joint_command (500 Hz, each answers one state's stamp). Out, as the driver: joint_states, imu, applied_joint_command
 (500 Hz, QoS STREAM), diagnostics 1 Hz. For the simulated graph: /clock (100 Hz), render_state (15 Hz, to camera_sim, which
-answers `rendered`), ground_truth/task (10 Hz); service sim/reset. No command for 100 ms: the motors damp. Until the first
-command of a run the robot hangs in its gantry. Lockstep: a step waits for the command to its state and for the cameras.
+answers `rendered`), ground_truth/task (10 Hz); services sim/reset, sim/run. No command for 100 ms: the motors damp. Until
+the first command of a run the robot hangs in its gantry. Lockstep: a step waits for the command to its state and for the
+cameras; after a reset the first step waits for sim/run.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class G1Sim(Node):
         self._diagnostics.guard(commands, "joint_command")
         self.create_subscription(Time, "rendered", self._on_rendered, qos.STREAM)
         self.create_service(Trigger, "sim/reset", self._on_reset)
+        self.create_service(Trigger, "sim/run", self._on_run)
         self._is_reset_asked = False
+        self._is_held = False
         self._begin(START_NS, self._settings.seed)
         period = ASK_AGAIN_S if self._settings.lockstep else g1.CONTROL_DT
         self.create_timer(period, self._ask_again if self._settings.lockstep else self._keep_time, clock=STEADY)
@@ -131,15 +134,22 @@ class G1Sim(Node):
         seed = self._seed + 1 if self._is_reset_asked else self._settings.seed
         self._is_reset_asked = True
         self._begin(start, seed)
+        self._is_held = self._settings.lockstep
         response.success, response.message = True, json.dumps({"seed": seed, "stamp_ns": start})
         self.get_logger().info(f"reset: {response.message}")
+        return response
+
+    def _on_run(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Lockstep: let the world go on after a reset; what was set up meanwhile applies from its first step."""
+        self._is_held, response.success = False, True
+        self._go_on()
         return response
 
     # Time
 
     def _go_on(self) -> None:
         """Lockstep: step when everybody has answered this state; the steps that follow come with the answers."""
-        if self._command_ns < 0 or (self._command_ns != self._now and self._controller.should_wait()):
+        if self._is_held or self._command_ns < 0 or (self._command_ns != self._now and self._controller.should_wait()):
             return
         is_camera_tick = (self._now - self._start) % CAMERA_NS == 0
         if is_camera_tick and self._rendered_ns < self._now - CAMERA_NS and self._cameras.should_wait():
