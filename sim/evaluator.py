@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -81,7 +82,7 @@ class Evaluator(Node):
         try:
             next(self._script)
         except StopIteration:
-            sys.exit(0)
+            rclpy.try_shutdown()  # all episodes are done; `run` returns 0
 
     def _run_all(self) -> Steps:
         yield from self._until(lambda: self._warm and bool(self._truth), "the first action_chunk and ground_truth/task")

@@ -127,7 +127,8 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
         NodeSpec("whole_body_controller", time),
         NodeSpec("authority", time),
         NodeSpec("policy_server", {**time, "checkpoint": str(checkpoint_folder(str(values["policy"])))}),
-        NodeSpec("recorder", {**time, "root": str(Path(str(values["root"])).absolute()), "task": values["task"]}),
+        NodeSpec("recorder", {**time, "root": str(Path(str(values["root"])).absolute()), "task": values["task"],
+                              "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
     ]
     if not values["headless"]:
         graph.append(NodeSpec("teleop_web", {"use_sim_time": True, "port": values["port"], "visuals": _visuals()}))
@@ -151,7 +152,7 @@ def _stand_ins(values: Mapping[str, Value], time: Mapping[str, Value]) -> list[N
 
 
 def checkpoint_folder(name: str) -> Path:
-    """The folder as named, or else the one of that name that is installed with the package (`ros2 launch` runs anywhere)."""
+    """The folder as named, or else the one of that name that is installed with the package."""
     here, installed = Path(name).absolute(), Path(policies.__file__).resolve().parents[1] / name
     return here if here.exists() or not installed.exists() else installed
 

@@ -51,7 +51,7 @@ class StatusListener:
     def __init__(self) -> None:
         self._context = rclpy.Context()
         # the caller handles Ctrl-C: it must end the nodes before anything else ends
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("status", namespace=NAMESPACE, context=self._context)
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(self._node)
