@@ -148,9 +148,11 @@ class G1Controller:
             quat *= 1.0 / np.sqrt(quat @ quat)
 
     def _learn_load(self, squeeze: float, dt: float) -> None:
-        """Slow integral of the palms' common sag: the weight (and drag) of what is carried, N per hand, odom axes."""
+        """Slow integral of the palms' common sag: the weight of what is carried, N per hand, odom axes. Only downwards:
+        a sideways force is an obstacle, and leaning on it would topple the robot."""
         if squeeze > 1.0 and self.qp.squeeze_force > 0.5 * squeeze:
-            self._load = _clip(self._load - LOAD_GAIN * dt * self.qp.common_error, LOAD_MAX)
+            load = float(self._load[2]) - LOAD_GAIN * dt * float(self.qp.common_error[2])
+            self._load = np.array([0.0, 0.0, min(max(load, -LOAD_MAX), 0.0)])
         else:
             self._load = self._load * (1.0 - min(1.0, dt / LOAD_LEAK_S))
 

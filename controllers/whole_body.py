@@ -45,8 +45,8 @@ class Gains:
     w_relative: float = 3.0
     w_hand_rotation: float = 0.5  # soft: a firm one makes the palms miss by centimetres
     w_torso: float = 4.0
-    w_com: float = 30.0
-    w_height: float = 20.0
+    w_com: float = 100.0  # balance before reach: at 30 stretched arms pull the CoM 3 cm forward
+    w_height: float = 40.0
     w_waist: tuple[float, float, float] = (0.5, 0.5, 0.05)
     w_arm: float = 0.02
     w_base: float = 1e-3
@@ -67,6 +67,7 @@ class Gains:
     kd_posture: float = 12.0
     kd_feet: float = 20.0
     limit_rate: float = 25.0  # 1/s, how fast a joint may approach its limit
+    max_error: float = 0.06  # m, palm error the hands act on: bounds the push against an obstacle
     com_x: float = 0.036  # m ahead of the ankles: the middle of the sole
     squeeze_gap: float = 0.012  # m of palm gap error at which the whole squeeze acts
 
@@ -94,7 +95,8 @@ class WholeBodyQP:
         self._w_posture = np.concatenate([g.w_waist, np.full(14, g.w_arm)])
         self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), self._w_posture])
         self._error, self._rate, self._acceleration = np.zeros(30), np.zeros(30), np.zeros(30)
-        self._wrench = np.zeros(30)
+        self._wrench, self._reach = np.zeros(30), np.full(30, np.inf)
+        self._reach[12:15] = self._reach[18:21] = g.max_error
         self._tasks, self._b, self._reduced = np.zeros((18, NV)), np.zeros(18), np.zeros((18, NU))
         self._H_used, self._H_diagonal = self._H[:NU, :NU], self._H.reshape(-1)[:: N + 1]
         self._H_diagonal[NU:] = g.w_force
@@ -142,7 +144,7 @@ class WholeBodyQP:
         Raises:
             ArithmeticError: the QP has no solution.
         """
-        model, g = self._model, self.gains
+        model, g, self._hand_load = self._model, self.gains, hand_load
         b = self._desired(q, v, reference, rate, acceleration)  # (30,) desired minus drift, feet included
         legs, legs_0 = self._eliminate(b[:12])  # a_legs = legs @ a_base + legs_0
         tasks, target = self._task_rows(q, v, b, reference, rate, acceleration)
@@ -175,6 +177,7 @@ class WholeBodyQP:
         torso = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         error[_LEFT] = reference[0:3] - model.positions[LEFT_HAND]
         error[_RIGHT] = reference[7:10] - model.positions[RIGHT_HAND]
+        np.minimum(np.maximum(error, -self._reach, out=error), self._reach, out=error)
         error[15:18] = pin.log3(left.rotation @ model.rotations[LEFT_HAND].T)
         error[21:24] = pin.log3(right.rotation @ model.rotations[RIGHT_HAND].T)
         error[27:30] = pin.log3(torso @ model.rotations[TORSO].T)
@@ -208,11 +211,17 @@ class WholeBodyQP:
         np.matmul(self._combine, b, out=target[:15])
         d_com_x, d_com_y, dz = (tasks[15:18] @ v).tolist()
         com, feet = model.com.tolist(), (0.5 * (model.positions[0] + model.positions[1])).tolist()
-        target[15] = g.kp_com * (feet[0] + g.com_x - com[0]) - g.kd_com * d_com_x
+        target[15] = g.kp_com * (feet[0] + g.com_x - self._counterweight() - com[0]) - g.kd_com * d_com_x
         target[16] = g.kp_com * (feet[1] - com[1]) - g.kd_com * d_com_y
         h = g1.BASE_HEIGHT
         target[17] = acceleration[h] + g.kp_height * (reference[h] - q[2]) + g.kd_height * (rate[h] - dz)
         return tasks, target
+
+    def _counterweight(self) -> float:
+        """m the CoM stands back for what the hands carry, so that both together stay over the middle of the soles."""
+        model, load = self._model, self._hand_load
+        lever = 0.5 * (model.positions[LEFT_HAND, 0] + model.positions[RIGHT_HAND, 0] - model.positions[0, 0] - model.positions[1, 0])
+        return float(-2.0 * load[2] / (9.81 * model.mass) * (lever - self.gains.com_x))
 
     def _hand_wrench(self, reference: np.ndarray, hand_load: np.ndarray) -> np.ndarray:
         """(30,) what the held object does to the palms: the squeeze's reaction and the carried load.

@@ -15,8 +15,8 @@ from sim.g1_box import SHELF_EDGE_X, BoxScene
 SQUEEZE_N = 32.0  # 2 kg at friction 0.6 needs 16 N a side; the wrist yaw motors allow 45
 OPEN_GAP = 0.09  # m from the box side to an open palm
 PRESS = 0.02  # m the palms are commanded into the box, more than the controller's squeeze gap
-CARRY_X = 0.33  # m, box centre while it is lifted past the shelf edge
-PLACE_DEPTH = 0.075  # m, box centre behind the shelf edge
+CARRY_X = 0.30  # m, box centre while it is lifted past the shelf edge
+PLACE_DEPTH = 0.06  # m, box centre behind the shelf edge
 CLEARANCE = 0.07  # m between the box and the shelf while it moves over it
 
 
@@ -38,7 +38,7 @@ class Waypoint:
 def body_for(palm_height: float, palm_x: float) -> tuple[float, float, float]:
     """Pelvis height, torso pitch and hand pitch that bring palms to a height and reach comfortably."""
     low = np.clip((0.85 - palm_height) / 0.55, 0.0, 1.0)  # 0 at chest height, 1 at 0.30 m
-    reach = np.clip((palm_x - 0.40) / 0.15, 0.0, 1.0) * 0.35
+    reach = np.clip((palm_x - 0.34) / 0.18, 0.0, 1.0) * 0.4
     return 0.74 - 0.29 * low, 0.05 + 0.75 * low + reach * (1 - low), 0.45 * low
 
 

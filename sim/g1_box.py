@@ -15,7 +15,7 @@ from sim.g1_world import G1World
 
 MAX_EPISODE_S = 25.0
 STAND_HALF_X, STAND_HALF_Y = 0.11, 0.13  # m
-SHELF_EDGE_X = 0.50  # m, front edge of the shelf ahead of the feet
+SHELF_EDGE_X = 0.44  # m, front edge of the shelf ahead of the feet
 SHELF_HALF = np.array([0.15, 0.35, 0.015])  # m
 SETTLED_S = 0.5  # the box must rest this long
 HELD_OUT_SEED = 100_000  # seeds from here on are for evaluation, never for training or tuning
