@@ -5,7 +5,7 @@ The recorder and the offline collector write through `EpisodeWriter`; training r
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from policies.episode_meta import FORMAT, OUTCOMES, episode_folder, is_unfinished, read_meta, write_meta
+from policies.episode_notes import EpisodeNotes
 from policies.mcap_log import EpisodeError, LogWriter
 from policies.mcap_scan import LogMessage, read_messages, repair_log
 
@@ -36,13 +37,13 @@ class Episode:
     meta: dict
 
 
-@lru_cache(maxsize=1)
+@cache
 def typestore() -> Typestore:
     """The message definitions of ROS 2 Jazzy."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
-@lru_cache(maxsize=None)
+@cache
 def has_header(msgtype: str) -> bool:
     """True when the type starts with std_msgs/Header, so that its stamp is bytes 4..12 of the CDR."""
     fields = typestore().fielddefs[msgtype][1]
@@ -55,9 +56,8 @@ class EpisodeWriter:
     Until `close` the folder says "aborted", so that a killed writer leaves the truth.
     """
 
-    def __init__(self, folder: Path, meta: dict, sync: bool = False) -> None:
-        """Create the folder. `meta`: task, seed, action_channels, ... of the format; `sync` also asks for each flush to
-        reach the disk (power loss), not only the kernel (killed process)."""
+    def __init__(self, folder: Path, meta: dict) -> None:
+        """Create the folder. `meta`: task, seed, action_channels, ... of the format."""
         self.folder = Path(folder)
         if self.folder.exists():
             raise EpisodeError(f"{self.folder} exists already; episodes are never overwritten: choose another folder")
@@ -67,18 +67,21 @@ class EpisodeWriter:
                      "action_channels": [], "started_ns": None, "ended_ns": None, "messages": {}, **meta}
         write_meta(self.folder, self.meta)
         self._log = LogWriter(self.folder / LOG_NAME)
-        self._sync = sync
         self._channels: dict[str, list] = {}  # topic -> [channel id, next sequence]
         self._last_ns: int | None = None
         self.closed = False
 
-    def write_raw(self, topic: str, msgtype: str, cdr: bytes, stamp_ns: int, log_ns: int | None = None) -> None:
-        """Append one serialized message, measured at `stamp_ns` and received at `log_ns` (default: the same)."""
+    def write_raw(self, topic: str, msgtype: str, cdr: bytes, stamp_ns: int, log_ns: int | None = None,
+                  sequence: int | None = None) -> None:
+        """Append one serialized message, measured at `stamp_ns` and received at `log_ns` (default: the same).
+
+        `sequence` is its publisher's number; the default counts what is written.
+        """
         channel = self._channels.get(topic)
         if channel is None:
             channel = self._channels[topic] = [self._add_channel(topic, msgtype), 0]
         log_ns = stamp_ns if log_ns is None else log_ns
-        self._log.add(channel[0], channel[1], log_ns, stamp_ns, cdr)
+        self._log.add(channel[0], channel[1] if sequence is None else sequence, log_ns, stamp_ns, cdr)
         channel[1] += 1
         if self._last_ns is None and self.meta["started_ns"] is None:
             self.meta["started_ns"] = log_ns
@@ -104,9 +107,13 @@ class EpisodeWriter:
         data = np.frombuffer(jpeg, dtype=np.uint8)
         self.write(topic, _IMAGE, typestore().types[_IMAGE](_header(stamp_ns, frame_id), "jpeg", data))
 
-    def flush(self) -> None:
-        """Make everything so far survive a kill (with `sync`: a power cut)."""
-        self._log.flush(self._sync)
+    def flush_due(self) -> None:
+        """Call this when messages may pause: what is older than 0.1 s goes to the kernel and survives a kill."""
+        self._log.flush_due()
+
+    def sync(self) -> None:
+        """Wait for the disk, so that what was flushed survives a power cut; any thread may call this."""
+        self._log.sync()
 
     def close(self, outcome: str, by: str) -> None:
         """Finish the files. `by` says who judged: operator, evaluator, recorder, expert, ..."""
@@ -153,12 +160,16 @@ def _header(stamp_ns: int, frame_id: str) -> object:
 def repair(folder: Path) -> dict:
     """Finish what a killed writer left: index and footer, message counts, end time; return the meta. Idempotent."""
     meta = read_meta(folder)
-    index = repair_log(Path(folder) / LOG_NAME)
+    path = Path(folder) / LOG_NAME
+    index = repair_log(path)
     if meta["ended_ns"] is None:
+        notes = EpisodeNotes(meta["robot"])
+        for message in read_messages(path, notes.topics):
+            notes.note(message.topic, message.log_ns, message.data)
         starts = [c.message_start_time for c in index.chunks]
         started = min(starts, default=0) if meta["started_ns"] is None else meta["started_ns"]
         meta.update(started_ns=started, ended_ns=max((c.message_end_time for c in index.chunks), default=started),
-                    messages=index.topic_counts())
+                    messages=index.topic_counts(), **notes.meta())
         write_meta(Path(folder), meta)
     return meta
 

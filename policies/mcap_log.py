@@ -20,7 +20,7 @@ from mcap.records import Channel, Chunk, ChunkIndex, DataEnd, Footer, Header, Mc
 
 MAGIC = b"\x89MCAP0\r\n"
 CHUNK_BYTES = 1 << 20
-FLUSH_S = 0.2  # a killed process loses at most this plus the caller's own queue
+FLUSH_S = 0.1  # a killed process loses at most this plus the caller's own queue
 
 MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel id, sequence, log time, publish time
 RECORD = struct.Struct("<BQ")
@@ -41,6 +41,7 @@ class LogIndex:
     end: int = 0
     owed: bytes = b""  # message index records of the last chunk that a killed writer did not get to
     finished: bool = False
+    file_bytes: int = 0
 
     def count(self, entries: dict[int, list[int]]) -> None:
         """Add the messages of one chunk: per channel id [log time, offset, log time, offset, ...]."""
@@ -71,6 +72,9 @@ class LogWriter:
         except BlockingIOError:
             self._file.close()
             raise EpisodeError(f"{path} is being written by another process; wait until that recording ends") from None
+        if os.fstat(self._file.fileno()).st_size != self.index.file_bytes:
+            self._file.close()
+            raise EpisodeError(f"{path} grew while it was read; wait until its recording ends")
         self._parts: list[bytes] = []
         self._entries: dict[int, list[int]] = {}
         self._size = 0
@@ -107,7 +111,7 @@ class LogWriter:
         if self._size > CHUNK_BYTES or time.monotonic() - self._flushed_at > FLUSH_S:
             self.flush()
 
-    def flush(self, sync: bool = False) -> None:
+    def flush(self) -> None:
         """Write what is buffered as one chunk. On OSError the file still ends with a whole record."""
         self._flushed_at = time.monotonic()
         if self._parts:
@@ -118,8 +122,15 @@ class LogWriter:
             entries = self._entries
             self._parts, self._entries, self._size = [], {}, 0
             self._append_chunk(_record_bytes(chunk), chunk, entries)
-        if sync:
-            os.fdatasync(self._file.fileno())
+
+    def flush_due(self) -> None:
+        """Flush if the last one is FLUSH_S ago."""
+        if time.monotonic() - self._flushed_at > FLUSH_S:
+            self.flush()
+
+    def sync(self) -> None:
+        """Wait until what was flushed is on the disk; the one method that another thread may call."""
+        os.fdatasync(self._file.fileno())
 
     def _append_chunk(self, record: bytes, chunk: Chunk, entries: dict[int, list[int]]) -> None:
         offsets, block = message_indexes(entries, self.index.end + len(record))

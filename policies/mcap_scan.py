@@ -60,13 +60,14 @@ def scan(path: Path) -> LogIndex:
                 plain = _unpack_chunk(path, body)
                 if plain is None:
                     break
-                entries = _chunk_entries(plain)
+                entries = _chunk_entries(plain, index)
                 offsets, block = message_indexes(entries, end)
                 index.chunks.append(_chunk_index(start, end, body, offsets, len(block)))
                 index.count(entries)
             elif opcode != Opcode.MESSAGE_INDEX:
                 _note(index, opcode, body)
             index.end = end
+        index.file_bytes = len(view)
         index.finished = bytes(view[-len(MAGIC):]) == MAGIC and bytes(view[-_FOOTER.size:]).startswith(_FOOTER_START)
     if index.chunks:
         last = index.chunks[-1]
@@ -119,6 +120,8 @@ def _records(path: Path, view: memoryview) -> Iterator[tuple[int, int, memoryvie
 
 
 def _note(index: LogIndex, opcode: int, body: memoryview) -> None:
+    if opcode == Opcode.MESSAGE:
+        raise EpisodeError("the MCAP has messages outside of chunks; allowed: chunks only (`mcap compress` makes them)")
     if opcode == Opcode.SCHEMA:
         schema = _read(Schema, body)
         index.schemas[schema.id] = schema
@@ -164,24 +167,34 @@ def _chunk_index(start: int, end: int, body: memoryview, offsets: dict[int, int]
         message_index_offsets=offsets, message_index_length=block_length)
 
 
-def _chunk_entries(plain: bytes) -> dict[int, list[int]]:
+def _chunk_entries(plain: bytes, index: LogIndex) -> dict[int, list[int]]:
+    """Where the messages of a chunk are, as `message_indexes` wants it; schemas and channels go to `index`."""
     entries: dict[int, list[int]] = {}
     position = 0
     while position < len(plain):
-        opcode, length, channel_id, _, log_ns, _ = MESSAGE.unpack_from(plain, position)
+        opcode, length = RECORD.unpack_from(plain, position)
         if opcode == Opcode.MESSAGE:
+            _, _, channel_id, _, log_ns, _ = MESSAGE.unpack_from(plain, position)
             entries.setdefault(channel_id, []).extend((log_ns, position))
+        else:
+            _note(index, opcode, memoryview(plain)[position + RECORD.size:position + RECORD.size + length])
         position += RECORD.size + length
     return entries
 
 
 def _chunk_messages(plain: bytes, index: LogIndex, topics: Collection[str] | None) -> Iterator[LogMessage]:
-    wanted = {c.id: (c.topic, index.schemas[c.schema_id].name) for c in index.channels.values()
-              if topics is None or c.topic in topics}
+    names: dict[int, tuple[str, str] | None] = {}
     position = 0
     while position < len(plain):
-        _, length, channel_id, sequence, log_ns, publish_ns = MESSAGE.unpack_from(plain, position)
-        end = position + RECORD.size + length
-        if channel_id in wanted:
-            yield LogMessage(*wanted[channel_id], log_ns, publish_ns, sequence, plain[position + MESSAGE.size:end])
-        position = end
+        opcode, length = RECORD.unpack_from(plain, position)
+        start, position = position, position + RECORD.size + length
+        if opcode != Opcode.MESSAGE:  # other writers put schemas and channels into chunks
+            _note(index, opcode, memoryview(plain)[start + RECORD.size:position])
+            continue
+        _, _, channel_id, sequence, log_ns, publish_ns = MESSAGE.unpack_from(plain, start)
+        if channel_id not in names:
+            channel = index.channels[channel_id]
+            wanted = topics is None or channel.topic in topics
+            names[channel_id] = (channel.topic, index.schemas[channel.schema_id].name) if wanted else None
+        if (name := names[channel_id]) is not None:
+            yield LogMessage(*name, log_ns, publish_ns, sequence, plain[start + MESSAGE.size:position])

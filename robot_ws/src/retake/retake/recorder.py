@@ -1,0 +1,209 @@
+"""Records every topic of the robot, one folder per episode, as it happens.
+
+Subscribes every topic of the interface, serialized (see `retake.taps`). Services episode/start, episode/success,
+episode/failure, episode/discard (Trigger); publishes episode/event (latched JSON: episode, event, path), diagnostics.
+A killed recorder costs at most 0.5 s; what it left is finished at the next start, with the outcome "aborted".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from controllers.g1 import ACTION_CHANNELS
+from retake import qos
+from retake.diagnostics import Diagnostics
+from retake.errors import UserError
+from retake.parameters import declare
+from retake.recording import RESERVE_BYTES, ClockLine, Recording, free_bytes, prepare_root, seed_of
+from retake.spin import STEADY, run
+from retake.taps import Received, Tap
+from retake.topics import LATCHED, SEVERAL_WRITERS, recorded_topics
+
+POLL_S = 0.05
+REPORT_S = 1.0
+ENDINGS = {"success": "success", "failure": "failure", "discard": "discarded"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of the recorder."""
+
+    root: str = field(default="data/episodes", metadata={"description": "folder with one folder per episode"})
+    task: str = field(default="g1_box", metadata={"description": "written into episode.json"})
+    cameras: tuple[str, ...] = field(default=("head", "chest"), metadata={"description": "names of the cameras"})
+    judge: str = field(default="operator", metadata={"description": "who calls episode/success and episode/failure"})
+    min_free_gb: float = field(default=1.0, metadata={"description": "an episode starts with this much disk, GB"})
+    lockstep: bool = field(default=False, metadata={"description": "written into episode.json"})
+
+
+class Recorder(Node):
+    """Polls its taps; between episodes what it takes is only counted."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self.parameters = declare(self, Parameters)
+        self._root = Path(self.parameters.root)
+        repaired, refused = prepare_root(self._root)
+        for name in repaired:
+            self.get_logger().info(f"episode {name} was not ended; repaired, outcome aborted")
+        for text in refused:
+            self.get_logger().warning(text)
+        self._diagnostics = Diagnostics(self)
+        self._taps = {topic: Tap(self, kind, topic, qos.LATCHED if topic in LATCHED else qos.RECORD,
+                                 topic in SEVERAL_WRITERS)
+                      for topic, kind in recorded_topics(self.parameters.cameras).items()}
+        self._recording: Recording | None = None
+        self._ended = "no episode was recorded yet"
+        self._last: dict[str, Received] = {}  # what an episode's start needs: authority and seed
+        self._line = ClockLine(time.time_ns(), self._now_ns())
+        self._reported: dict[str, int] = {}
+        self._lost_before: dict[str, int] = {}
+        self._backlog_s = 0.0
+        self._event = self.create_publisher(String, "episode/event", qos.LATCHED)
+        self.create_service(Trigger, "episode/start", self._answer(self._start))
+        for service, outcome in ENDINGS.items():
+            self.create_service(Trigger, f"episode/{service}", self._answer(lambda o=outcome: self._end(o)))
+        self.create_timer(POLL_S, self._poll, clock=STEADY)
+        self.create_timer(REPORT_S, self._report, clock=STEADY)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _answer(self, act: Callable[[], str]) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
+        def serve(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            try:
+                response.message, response.success = act(), True
+            except (UserError, OSError) as error:
+                response.message = str(error)
+                self.get_logger().warning(response.message)
+            return response
+        return serve
+
+    def _start(self) -> str:
+        if self._recording is not None:
+            raise UserError(f"episode {self._recording.folder.name} is being recorded; end it with episode/success, "
+                            "episode/failure or episode/discard")
+        free_gb = free_bytes(self._root) / 1e9
+        if free_gb < self.parameters.min_free_gb:
+            raise UserError(f"{free_gb:.2f} GB are free at {self._root}, an episode wants "
+                            f"{self.parameters.min_free_gb:g}; delete old episodes, or set root to another disk")
+        if self._now_ns() == 0:
+            raise UserError("the clock stands at 0: nobody publishes /clock; start the graph with `retake up`")
+        self._poll()  # what came before belongs to no episode
+        truth = self._last.get("ground_truth/task")
+        self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
+            "robot": self.get_namespace().strip("/") or "g1", "task": self.parameters.task,
+            "action_channels": list(ACTION_CHANNELS), "lockstep": self.parameters.lockstep})
+        self._lost_before = {topic: tap.lost for topic, tap in self._taps.items()}
+        now_ns = time.time_ns()
+        self._write([self._last["authority"]._replace(received_ns=now_ns)] if "authority" in self._last else [])
+        self._say("started", self._recording.folder)
+        return self._recording.folder.name
+
+    def _end(self, outcome: str, by: str | None = None) -> str:
+        if self._recording is None:
+            raise UserError(f"no episode is being recorded ({self._ended}); start one with episode/start")
+        self._poll()
+        recording, self._recording = self._recording, None
+        if recording is None:
+            raise UserError(f"the episode was ended: {self._ended}")
+        folder, lost = recording.folder, {}
+        for topic, tap in self._taps.items():
+            if tap.lost > self._lost_before[topic]:
+                lost[tap.topic] = tap.lost - self._lost_before[topic]
+        self._ended = f"{folder.name} ended as {outcome}"
+        try:
+            recording.end(outcome, by or self.parameters.judge, lost)
+        finally:
+            self._say(outcome, folder)
+        return folder.name
+
+    def _say(self, event: str, folder: Path) -> None:
+        self.get_logger().info(f"episode {folder.name}: {event}")
+        if self.context.ok():
+            text = json.dumps({"episode": folder.name, "event": event, "path": str(folder)})
+            self._event.publish(String(data=text))
+
+    def _poll(self) -> None:
+        batch: list[Received] = []
+        for topic, tap in self._taps.items():
+            before = len(batch)
+            batch.extend(tap.take())
+            if len(batch) > before and topic in ("authority", "ground_truth/task"):
+                self._last[topic] = batch[-1]
+        now_ns = time.time_ns()
+        self._line.read(now_ns, self._now_ns())
+        if batch:
+            batch.sort(key=attrgetter("received_ns"))
+            self._backlog_s = max(self._backlog_s, (now_ns - batch[0].received_ns) / 1e9)
+        self._write(batch)
+
+    def _write(self, batch: list[Received]) -> None:
+        if self._recording is None:
+            return
+        try:
+            self._recording.write(batch, self._line)
+        except OSError as error:
+            self._give_up(f"cannot write to {self._root} ({error.strerror})")
+
+    def _give_up(self, why: str) -> None:
+        """End the episode as aborted, whatever the disk still takes; the rest is repaired at the next start."""
+        recording, self._recording = self._recording, None
+        self._ended = f"{recording.folder.name} was aborted: {why}"
+        self.get_logger().error(f"{self._ended}; make room, then start a new episode")
+        try:
+            recording.end("aborted", "recorder", {})
+        except OSError as error:
+            self.get_logger().error(f"{recording.folder.name} is readable but unfinished ({error.strerror})")
+        self._say("aborted", recording.folder)
+
+    def _report(self) -> None:
+        lost = sum(tap.lost for tap in self._taps.values())
+        for topic, tap in self._taps.items():
+            self._diagnostics.set(f"{topic}_hz", f"{(tap.count - self._reported.get(topic, 0)) / REPORT_S:.0f}")
+            self._reported[topic] = tap.count
+        free = free_bytes(self._root)
+        recording = self._recording
+        for name, value in (("episode", recording.folder.name if recording else ""), ("lost", lost),
+                            ("megabytes", f"{recording.bytes_written / 1e6:.1f}" if recording else "0"),
+                            ("backlog_ms", f"{self._backlog_s * 1e3:.0f}"), ("free_gb", f"{free / 1e9:.1f}")):
+            self._diagnostics.set(name, value)
+        slow = f"recorder: {self._backlog_s:.1f} s behind; the disk or the processor is too slow"
+        self._diagnostics.trouble("backlog", slow if self._backlog_s > 1.0 else None)
+        self._backlog_s = 0.0
+        self._diagnostics.trouble("lost", f"recorder: {lost} messages were lost" if lost else None)
+        if recording is not None and free < RESERVE_BYTES:
+            self._give_up(f"{free / 1e6:.0f} MB are free at {self._root}")
+
+    def close(self) -> None:
+        """End what is being recorded, as aborted."""
+        if self._recording is not None:
+            self._give_up("the recorder was stopped")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; Ctrl-C ends the episode as aborted."""
+    made: list[Recorder] = []
+
+    def recorder() -> Recorder:
+        made.append(Recorder())
+        return made[0]
+
+    try:
+        return run(recorder, args)
+    finally:
+        for node in made:
+            node.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,29 @@
+"""The topics of a robot that a recording holds, relative to its namespace, with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, CompressedImage, Imu, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+TOPICS: dict[str, type] = {
+    "joint_states": JointState, "imu": Imu, "joint_command": JointState, "applied_joint_command": JointState,
+    "odometry": Odometry, "measured_action": JointTrajectory, "reference": JointTrajectory,
+    "action_chunk": JointTrajectory, "teleop_action": JointTrajectory, "authority": String,
+    "provenance": DiagnosticStatus, "ground_truth/task": String, "diagnostics": DiagnosticArray,
+}
+LATCHED = ("authority",)
+SEVERAL_WRITERS = ("diagnostics",)
+
+
+def recorded_topics(cameras: Sequence[str]) -> dict[str, type]:
+    """TOPICS and those of the cameras, named as realsense2_camera has them."""
+    topics = dict(TOPICS)
+    for camera in cameras:
+        topics[f"camera/{camera}/color/image_raw/compressed"] = CompressedImage
+        topics[f"camera/{camera}/color/camera_info"] = CameraInfo
+    return topics
