@@ -35,7 +35,8 @@ def refuse_second_writer(node: Node, kind: type, topic: str) -> None:
         if not is_found and subscription.get_publisher_count() > 0:
             end, is_found = time.monotonic() + LISTEN_S, True
     executor.remove_node(node)
+    name = subscription.topic_name
     node.destroy_subscription(subscription)
     if heard:
-        raise UserError(f"{node.get_name()}: {subscription.topic_name} already has a writer; "
+        raise UserError(f"{node.get_name()}: {name} already has a writer; "
                         "only one is allowed: end the other node, then start this one")

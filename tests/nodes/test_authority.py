@@ -1,0 +1,162 @@
+"""authority on real messages: one reference per tick, services, refusals, lockstep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers import g1
+from retake import conversions, qos
+from retake.authority import AuthorityNode
+
+from .conftest import Probe, options
+
+MS = 1_000_000
+START, TICK, FRAME = 1980 * MS, 20 * MS, 66 * MS
+
+
+class Bench:
+    """The node under test with a robot that is always at HOME_ACTION."""
+
+    def __init__(self, probe: Probe, **parameters: object) -> None:
+        self.probe = probe
+        self.ticks = probe.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
+        self.chunks = probe.create_publisher(JointTrajectory, "action_chunk", qos.STREAM)
+        self.teleop = probe.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
+        self.references = probe.listen(JointTrajectory, "reference")
+        self.provenance = probe.listen(DiagnosticStatus, "provenance")
+        self.authority = probe.listen(String, "authority", qos.LATCHED)
+        self.diagnostics = probe.listen(DiagnosticArray, "diagnostics")
+        self.node = probe.add(AuthorityNode(**options(probe, **parameters)))
+        probe.until(lambda: all(p.get_subscription_count() for p in (self.ticks, self.chunks, self.teleop))
+                    and self.authority and probe.count_publishers("reference"))  # fmt: skip
+        probe.serve(0.3)
+        self.now = START - TICK
+
+    def send_tick(self, measured: np.ndarray = g1.HOME_ACTION) -> None:
+        self.now += TICK
+        self.ticks.publish(conversions.action_message(measured, self.now))
+
+    def tick(self, count: int = 1) -> tuple[np.ndarray, dict[str, str]]:
+        for _ in range(count):
+            self.send_tick()
+            self.probe.until(lambda: self.references and self.stamp() == self.now)
+        self.probe.until(lambda: self.provenance and conversions_of(self.provenance[-1])["stamp_ns"] == str(self.now))
+        return conversions.action_from(self.references[-1]), conversions_of(self.provenance[-1])
+
+    def stamp(self) -> int:
+        return conversions.stamp_ns(self.references[-1].header.stamp)
+
+    def chunk(self, target: np.ndarray, stamp: int | None = None) -> None:
+        message = conversions.chunk_message(FRAME * np.arange(1, 25), np.tile(target, (24, 1)), stamp or self.now)
+        message.header.frame_id = "hash"
+        self.chunks.publish(message)
+        self.probe.serve(0.1)
+
+    def call(self, name: str) -> Trigger.Response:
+        return self.probe.call(Trigger, name)
+
+    def refused(self, name: str) -> int:
+        return self.node._diagnostics.refused.get(name, 0)
+
+
+def conversions_of(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+def away(value: float) -> np.ndarray:
+    action = g1.HOME_ACTION.copy()
+    action[0] = value
+    return action
+
+
+@pytest.fixture
+def bench(probe: Probe) -> Bench:
+    return Bench(probe)
+
+
+def test_one_reference_per_tick_with_its_provenance(bench: Bench) -> None:
+    reference, provenance = bench.tick(5)
+    np.testing.assert_allclose(reference, g1.HOME_ACTION, atol=1e-12)
+    assert len(bench.references) == len(bench.provenance) == 5
+    assert tuple(bench.references[-1].joint_names) == g1.ACTION_CHANNELS
+    assert set(provenance) == {"source", "policy", "chunk_stamp_ns", "observation_age_ms", "epoch", "clamped", "stamp_ns"}
+    assert bench.authority[-1].data == "none"
+
+
+def test_a_policy_a_person_a_stop(bench: Bench) -> None:
+    bench.tick(2)
+    assert bench.call("hand_back").success
+    bench.tick()
+    bench.chunk(away(0.35))
+    _, provenance = bench.tick(10)
+    assert (provenance["source"], provenance["policy"], provenance["epoch"]) == ("policy", "hash", "1")
+    assert float(provenance["observation_age_ms"]) == pytest.approx((bench.now - int(provenance["chunk_stamp_ns"])) / MS)
+    assert bench.call("take_over").success
+    for k in range(20):
+        bench.teleop.publish(conversions.action_message(away(0.2 + 0.002 * k), bench.now + 1))
+        bench.probe.serve(0.02)
+        _, provenance = bench.tick()
+    assert provenance["source"] == "teleop"
+    assert bench.call("stop").success
+    assert not bench.call("take_over").success
+    assert bench.call("release_stop").success
+    answer = bench.call("rewind")
+    assert not answer.success and "not in this release" in answer.message
+    bench.probe.until(lambda: bench.authority[-1].data == "none")
+    assert [m.data for m in bench.authority] == ["none", "policy", "teleop", "stopped", "none"]
+
+
+def test_broken_inputs_are_refused_counted_and_reported(bench: Bench) -> None:
+    bench.tick(2)
+    bench.call("hand_back")
+    bench.tick()
+    bench.chunk(np.full(17, np.nan))
+    bench.chunk(away(0.3), stamp=bench.now + 3000 * MS)
+    wrong = conversions.chunk_message([FRAME], g1.HOME_ACTION[None], bench.now)
+    wrong.joint_names = ["left_gripper", *g1.ACTION_CHANNELS[1:]]
+    bench.chunks.publish(wrong)
+    bench.probe.until(lambda: bench.refused("action_chunk") == 3)
+    bench.teleop.publish(conversions.action_message(away(np.inf), bench.now))
+    bench.teleop.publish(conversions.action_message(away(0.3), bench.now - 1000 * MS))
+    bench.probe.until(lambda: bench.refused("teleop_action") == 2)
+    reference, _ = bench.tick(3)
+    np.testing.assert_allclose(reference, g1.HOME_ACTION, atol=1e-12)
+    bench.send_tick(np.full(17, np.nan))
+    bench.probe.until(lambda: bench.refused("measured_action") == 1)
+    assert bench.stamp() == bench.now - TICK  # no reference from a pose that is not one
+    def reported() -> dict[str, str]:
+        return conversions_of(bench.diagnostics[-1].status[0]) if bench.diagnostics else {}
+    bench.probe.until(lambda: reported().get("refused.action_chunk") == "3" and "refused.measured_action" in reported())
+
+
+def test_without_ticks_there_is_no_reference(bench: Bench) -> None:
+    bench.call("hand_back")
+    bench.probe.serve(0.3)
+    assert not bench.references
+
+
+def test_lockstep_waits_for_the_chunk_that_is_due(probe: Probe) -> None:
+    bench = Bench(probe, lockstep=True, policy=True)
+    bench.tick()
+    bench.call("hand_back")
+    bench.tick(4)  # START + 80 ms; at 100 ms the chunk of START is due
+    bench.send_tick()
+    probe.serve(0.3)
+    assert bench.stamp() == bench.now - TICK
+    bench.chunk(away(0.3), stamp=START)
+    probe.until(lambda: bench.stamp() == bench.now)
+    bench.tick(5)
+
+
+def test_lockstep_goes_on_without_a_policy_that_does_not_answer(probe: Probe) -> None:
+    bench = Bench(probe, lockstep=True, policy=True)
+    bench.tick(5)
+    bench.send_tick()
+    probe.until(lambda: bench.stamp() == bench.now, timeout_s=4.0)
+    bench.tick(10)
+    assert "lockstep.policy_server" in bench.node._diagnostics._trouble
