@@ -26,6 +26,7 @@ SPECTATOR = "spectator"  # a view of robot and task for people; no robot carries
 CAMERA_PERIOD_S = 0.066  # 15 Hz on the control grid of 2 ms
 JPEG_QUALITY = 90  # on the wire and on disk
 MAX_GEOMS = 500
+FLOOR_HALF_M = 6.0
 COLLISION_GROUP = 3  # as the G1's MJCF groups its collision geoms; they are not drawn
 
 
@@ -55,6 +56,7 @@ class CameraRig:
         self.width, self.height = width, height
         spec = build_spec()
         _add_cameras(spec)
+        _flatten_floor(spec)
         spec.visual.quality.offsamples = 0  # no MSAA
         spec.visual.quality.shadowsize = 0
         spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
@@ -125,6 +127,14 @@ def _add_cameras(spec: mujoco.MjSpec) -> None:
     ahead = focus - eye
     yaw, pitch_down = np.arctan2(ahead[1], ahead[0]), np.arctan2(-ahead[2], np.hypot(ahead[0], ahead[1]))
     spec.worldbody.add_camera(name=SPECTATOR, pos=eye, quat=_look_quat_wxyz(pitch_down, yaw), fovy=45.0)
+
+
+def _flatten_floor(spec: mujoco.MjSpec) -> None:
+    """Draws the floor as a thin box: MuJoCo cuts a plane into so many pieces that it costs more than all the rest."""
+    floor = spec.geom("floor")
+    floor.group = COLLISION_GROUP
+    picture = spec.worldbody.add_geom(name="floor_picture", type=mujoco.mjtGeom.mjGEOM_BOX, pos=(0, 0, -0.01))
+    picture.size, picture.material, picture.rgba = (FLOOR_HALF_M, FLOOR_HALF_M, 0.01), floor.material, floor.rgba
 
 
 def _look_quat_wxyz(pitch_down: float, yaw: float = 0.0) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What the eye sees of a world, as one flat array: written where physics runs, read where pictures are made.
 
 Both sides hold the same model (same builder). Sent are the pose of every joint and everything that a task may change
-from a seed: pose of the bodies that do not belong to the robot, size, place and colour of their geoms, the lights.
+from a seed: pose of the bodies that do not belong to the robot, size, place and colour of their geoms, the lights. What is
+fixed to the world body, the floor, is not sent: the drawing side may have its own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _free_bodies(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _free_geoms(model: mujoco.MjModel) -> np.ndarray:
-    return np.flatnonzero(np.isin(model.geom_bodyid, np.append(_free_bodies(model), 0)))
+    return np.flatnonzero(np.isin(model.geom_bodyid, _free_bodies(model)))
 
 
 class RenderStateCodec:
