@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -22,6 +23,7 @@ from sim.demonstration import Demonstrator, Variation
 from sim.g1_box import HELD_OUT_SEED
 
 TASKS = ("g1_box",)
+EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
 _demonstrator: Demonstrator | None = None  # one per worker process, made by _start_worker
 
 
@@ -56,9 +58,14 @@ def run(args: argparse.Namespace) -> int:
     variation = Variation(args.noise, args.start_spread, args.sensor_noise)
     with _progress() as progress:
         bar = progress.add_task("collect", total=len(missing), outcome="")
-        for meta in _collect(missing, args.out, variation, args.workers):
-            outcomes[meta["outcome"]] += 1
-            progress.update(bar, advance=1, outcome=_summary(outcomes))
+        try:
+            for meta in _collect(missing, args.out, variation, args.workers):
+                outcomes[meta["outcome"]] += 1
+                progress.update(bar, advance=1, outcome=_summary(outcomes))
+        except KeyboardInterrupt:
+            progress.stop()
+            print(f"interrupted with {_summary(outcomes)} in {args.out}; the same command goes on from here")
+            return EXIT_INTERRUPTED
     print(f"{args.out}: {_summary(outcomes)}")
     return 0
 
@@ -82,11 +89,12 @@ def _collect(seeds: list[int], root: Path, variation: Variation, workers: int) -
         raise CollectError("a worker process died (out of memory?); run the same command again to go on, with fewer "
                            "--workers if it repeats") from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _start_worker(variation: Variation) -> None:
     global _demonstrator
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its episode stays, marked aborted
     _demonstrator = Demonstrator(variation)
 
 
