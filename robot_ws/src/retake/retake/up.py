@@ -27,6 +27,7 @@ from retake.processes import Death, Processes
 from retake.status import StatusListener, score, table
 
 TICK_S = 0.2
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DISCOVERY_S = 0.7  # nodes of another graph on this machine were heard after 0.3 s
 DEFAULT_ENVIRONMENT = {
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # nobody else on the network hears or moves this robot
@@ -45,8 +46,8 @@ class Outcome:
     deaths: list[Death] = field(default_factory=list)
 
 
-class Ended(Exception):
-    """SIGTERM or SIGHUP: end as by Ctrl-C."""
+class Ended(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +89,7 @@ def run_graph(values: Mapping[str, Value], console: Console) -> Outcome:
     preflight.check(values, graph)
     logs = Path("build/log") / datetime.now().strftime("%Y%m%d-%H%M%S")
     listener = StatusListener()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING_SIGNALS:  # SIGINT is set too: a shell's background job starts with it ignored
         signal.signal(number, _raise_ended)
     try:
         _refuse_second_graph(listener, graph)
@@ -121,12 +122,12 @@ def _watch(processes: Processes, listener: StatusListener, console: Console, tit
                 elif (line := score(listener.heard.evaluation)) != printed:
                     printed = line
                     console.print(line)
-    except (KeyboardInterrupt, Ended):
+    except Ended:
         console.print("stopping")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave nodes behind
+        for number in ENDING_SIGNALS:  # a second Ctrl-C must not leave nodes behind; the patience in stop() is finite
+            signal.signal(number, signal.SIG_IGN)
         processes.stop(console.print)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     return outcome
 
 
