@@ -1,7 +1,7 @@
 """A robot and an authority as far as the panel can tell: real messages on the real topics, no physics, no policy.
 
-The measured pose walks to the newest teleop_action; services switch the authority as the real node does. Run as a program
-it is a load for measuring the panel: `python stub_graph.py 500`.
+The measured pose walks to the newest teleop_action; services switch the authority as the real node does. Run as a
+program it is a load for measuring the panel: `python stub_graph.py 500`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 import cv2
 import numpy as np
 import rclpy
-from controllers import g1
 from nav_msgs.msg import Odometry
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
@@ -22,6 +21,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from controllers import g1
 from retake import conversions, qos
 from retake.spin import STEADY
 
@@ -36,8 +36,6 @@ class StubGraph(Node):
         super().__init__("stub_graph", namespace="g1")
         self.called: list[str] = []
         self.actions: list[np.ndarray] = []
-        self.pose = g1.HOME_ACTION.copy()
-        self.refuse = ""
         self._ticks = 0
         self._hz = state_hz
         self._states = self.create_publisher(JointState, "joint_states", qos.STREAM)
@@ -50,8 +48,13 @@ class StubGraph(Node):
         for service in services:
             self.create_service(Trigger, service, lambda _, response, name=service: self._serve(name, response))
         self.create_subscription(JointTrajectory, "teleop_action", self._on_action, qos.STREAM)
-        self._authority.publish(String(data="policy"))
+        self.begin()
         self.create_timer(1.0 / state_hz, self._tick, clock=STEADY)
+
+    def begin(self) -> None:
+        """As if started anew: the policy acts, nobody called."""
+        self.called, self.actions, self.pose, self.refuse = [], [], g1.HOME_ACTION.copy(), ""
+        self._authority.publish(String(data="policy"))
 
     def _on_action(self, message: JointTrajectory) -> None:
         self.actions.append(conversions.action_from(message))
@@ -110,6 +113,7 @@ class RunningStub:
         """Stop the thread, then ROS."""
         self._going = False
         self._thread.join()
+        self.node.destroy_node()  # or its latched topic would live on in this process
         rclpy.try_shutdown()
 
 

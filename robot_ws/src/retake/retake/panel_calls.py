@@ -25,6 +25,7 @@ class Calls:
     """Trigger clients by service name, and the calls under way."""
 
     def __init__(self, node: Node, services: tuple[str, ...]) -> None:
+        self._node = node
         self._clients = {service: node.create_client(Trigger, service) for service in services}
         self._pending: list[_Pending] = []
 
@@ -33,7 +34,8 @@ class Calls:
         client = self._clients[service]
         if not client.service_is_ready():
             owner = "recorder" if service.startswith("episode/") else "authority"
-            answered(False, f"nobody offers {client.srv_name}: is the node {owner} running?", now)
+            name = self._node.resolve_service_name(service)
+            answered(False, f"nobody offers {name}: is the node {owner} running?", now)
             return
         future = client.call_async(Trigger.Request())
         self._pending.append(_Pending(service, future, now + ANSWER_LEASE_S, answered))

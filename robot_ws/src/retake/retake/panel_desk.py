@@ -101,9 +101,11 @@ class Desk:
             if command == "take_over":
                 self.session.answered(client, success, when)
                 self._heartbeat.watch(page.client if success else None)
-            shown = self.pages.values() if command == "stop" else [page]
-            for one in shown:
-                one.show_answer(f"{label} ({browser(client)}): {text}" if one is not page else f"{label}: {text}", success)
+            page.show_answer(f"{label}: {text}", success)
+            if command == "stop":
+                for other in self.pages.values():
+                    if other is not page:
+                        other.show_answer(f"{label} ({browser(client)}): {text}", success)
 
         self._call(command, answered)
 

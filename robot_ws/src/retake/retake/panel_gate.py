@@ -1,8 +1,8 @@
 """Who may reach the panel: which address it binds, and which browser connections it admits. Pure.
 
-A page on any web site can make the operator's browser open a WebSocket to 127.0.0.1, so binding loopback alone does not
-keep strangers out: without a token the request must come from the panel's own page (Origin) under a loopback name (Host,
-against DNS rebinding). Beyond loopback a token decides.
+A page on any web site can make the operator's browser open a WebSocket to 127.0.0.1, so binding loopback alone does
+not keep strangers out: without a token the request must come from the panel's own page (Origin) under a loopback name
+(Host, against DNS rebinding). Beyond loopback a token decides.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from retake.errors import UserError
 
@@ -40,15 +40,15 @@ def check_address(host: str, port: int, token: str) -> None:
             pass
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"port {port} on {host} cannot be used ({getattr(error, 'strerror', None) or error}): stop the program that "
-            f"listens there, or choose another one (parameter port, for example {port + 1 if port < 65535 else 8081})"
+            f"port {port} on {host} cannot be used ({getattr(error, 'strerror', None) or error}): stop the program "
+            f"that listens there, or choose another one (parameter port, for example {8081 if port != 8081 else 8082})"
         ) from error
 
 
 def address(host: str, port: int, token: str) -> str:
     """URL an operator opens. With a token it also tells the page which WebSocket path carries it."""
     where = f"{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    return f"http://{where}/?websocket=ws://{where}/?token={token}" if token else f"http://{where}"
+    return f"http://{where}/?websocket=ws://{where}/?token={quote(token, safe='')}" if token else f"http://{where}"
 
 
 def refusal(path: str, headers: Mapping[str, str], token: str) -> str | None:

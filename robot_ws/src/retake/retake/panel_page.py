@@ -114,7 +114,7 @@ class Page:
                                        f"{NUDGE_M * 100:g} cm a press</div>")
 
     def show_targets(self, targets: TeleopTargets | None, but: str = "") -> None:
-        """Put gizmos and sliders where the targets are, except the gizmo `but` that is being dragged; None hides them."""
+        """Put gizmos and sliders where the targets are, but not the gizmo `but`, being dragged; None hides them."""
         driving = targets is not None
         with self.client.atomic():
             for side, gizmo in self._gizmos.items():
@@ -145,8 +145,8 @@ class Page:
     def _add_slider(self, channel: str) -> viser.GuiSliderHandle:
         label, unit, step, *_ = SLIDERS[channel]
         index = g1.ACTION_CHANNELS.index(channel)
-        slider = self.client.gui.add_slider(f"{label} ({unit})", float(g1.ACTION_LOWER[index]),
-                                            float(g1.ACTION_UPPER[index]), step, float(g1.HOME_ACTION[index]), disabled=True)
+        low, high, home = (float(limit[index]) for limit in (g1.ACTION_LOWER, g1.ACTION_UPPER, g1.HOME_ACTION))
+        slider = self.client.gui.add_slider(f"{label} ({unit})", low, high, step, home, disabled=True)
         self._queue(slider.on_update, "channel", lambda event: (channel, event.target.value))
         return slider
 

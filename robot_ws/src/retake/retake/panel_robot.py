@@ -1,8 +1,8 @@
 """The robot as the panel draws it: a tree of links with meshes, posed by joint angles only. Pure.
 
 The browser composes the tree, so one pose costs one quaternion per joint here and no kinematics.
-Meshes come from a folder with `visuals.json` (bodies, mesh files, placements, colours); without one the robot is a stick
-figure made from its joint placements.
+Meshes come from a folder with `visuals.json` (bodies, mesh files, placements, colours); without one the robot is a
+stick figure made from its joint placements.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def _read_visuals(model: pin.Model, folder: Path) -> list[LinkMesh]:
         raise ValueError(f"no robot meshes in {folder} ({error}); give a folder with visuals.json, or none") from error
     parts: dict[tuple, list[trimesh.Trimesh]] = {}
     for geom in described:
-        frame = model.frames[model.getFrameId(geom["body"])]
-        if frame.name != geom["body"]:
+        if not model.existBodyName(geom["body"]):
             raise ValueError(f"visuals.json in {folder} names body {geom['body']!r}, which the robot does not have")
+        frame = model.frames[model.getBodyId(geom["body"])]
         placement = frame.placement * pin.XYZQUATToSE3(np.array([*geom["position"], *geom["quat_xyzw"]]))
         mesh = trimesh.load_mesh(folder / geom["mesh_file"])
         mesh.apply_transform(placement.homogeneous)

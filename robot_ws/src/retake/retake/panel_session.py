@@ -77,7 +77,8 @@ class TeleopSession:
         if self.phase is Phase.IDLE:
             return None
         if self.phase is not Phase.ASKED and now - self._heard > self._silence_s:
-            reason = f"{browser(self.driver)} was silent for {now - self._heard:.1f} s: the robot holds; take over again"
+            silent_s = now - self._heard
+            reason = f"{browser(self.driver)} was silent for {silent_s:.1f} s: the robot holds; take over again"
         elif self.phase is Phase.DRIVING and authority != "teleop":
             reason = f"teleoperation ended: authority is {authority}"
         elif self.phase is Phase.GRANTED:

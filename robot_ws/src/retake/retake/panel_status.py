@@ -95,8 +95,8 @@ def _facts(status: Status) -> str:
         facts.insert(0, ("Episode", status.episode))
     if status.pelvis is not None:
         facts.insert(0, ("Pelvis", f"{status.pelvis[0]:.2f} m, tilt {status.pelvis[1]:.0f}°"))
-    return "".join(f'<tr><td style="padding:1px 0">{label}</td><td style="text-align:right">{html.escape(words)}</td></tr>'
-                   for label, words in facts)
+    return "".join(f'<tr><td style="padding:1px 0">{label}</td>'
+                   f'<td style="text-align:right">{html.escape(words)}</td></tr>' for label, words in facts)
 
 
 def answer_html(text: str, good: bool | None) -> str:
@@ -111,6 +111,8 @@ def keys_html(keys: list[tuple[str, str]]) -> str:
     cap = ('<kbd style="border:1px solid #adb5bd;border-bottom-width:2px;border-radius:4px;padding:0 5px;'
            'font-family:inherit;font-size:11px">{}</kbd>')
     rows = "".join(
-        f'<tr><td style="padding:0;width:1%;white-space:nowrap">{" ".join(cap.format(html.escape(k)) for k in key.split())}'
-        f'</td><td style="padding:0 0 0 8px">{html.escape(does)}</td></tr>' for key, does in keys)
+        '<tr><td style="padding:0;width:1%;white-space:nowrap">'
+        f'{" ".join(cap.format(html.escape(k)) for k in key.split())}</td>'
+        f'<td style="padding:0 0 0 8px">{html.escape(does)}</td></tr>'
+        for key, does in keys)
     return f'<table style="margin:0 12px 8px;font-size:12px;line-height:20px">{rows}</table>'

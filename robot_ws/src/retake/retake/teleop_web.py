@@ -19,7 +19,6 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from controllers import g1
 from controllers.model import G1Model
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
@@ -63,14 +62,15 @@ class TeleopWeb(Node):
     def __init__(self) -> None:
         super().__init__("teleop_web")
         self.parameters = declare(self, Parameters)
-        check_address(self.parameters.host, self.parameters.port, self.parameters.token)
-        robot = DrawnRobot(G1Model().model, Path(self.parameters.visuals) if self.parameters.visuals else None)
+        given = self.parameters
+        check_address(given.host, given.port, given.token)
+        robot = DrawnRobot(G1Model().model, Path(given.visuals) if given.visuals else None)
         events: SimpleQueue[UserEvent] = SimpleQueue()
-        self._scene = PanelScene(self.parameters.host, self.parameters.port, self.parameters.token, robot, CAMERAS, events)
+        self._scene = PanelScene(given.host, given.port, given.token, robot, CAMERAS, events)
         self._diagnostics = Diagnostics(self)
         self._inputs = Inputs(self)
         self._calls = Calls(self, tuple(BUTTONS))
-        self._desk = Desk(events, self.parameters.silence_s,
+        self._desk = Desk(events, given.silence_s,
                           lambda service, answered: self._calls.call(service, time.monotonic(), answered))
         self._authority: str | None = None
         self._episode = ""
@@ -83,8 +83,7 @@ class TeleopWeb(Node):
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
         # Steady, not ROS time: the panel must go on showing that /clock has stopped.
         self.create_timer(PERIOD_S, self._on_timer, clock=STEADY)
-        self.get_logger().info(
-            f"panel: {address(self.parameters.host, self.parameters.port, self.parameters.token)}")
+        self.get_logger().info(f"panel: {address(given.host, given.port, given.token)}")
 
     def _on_authority(self, message: String) -> None:
         self._authority = message.data
@@ -129,8 +128,11 @@ class TeleopWeb(Node):
 
     def _stream(self) -> None:
         """Publish the driver's targets with the time they are decided at; no new time, no new command."""
+        if self._desk.action is None:
+            self._last_stamp_ns = 0  # another session may be in another run of the world, whose clock began anew
+            return
         stamp_ns = self.get_clock().now().nanoseconds
-        if self._desk.action is None or stamp_ns <= self._last_stamp_ns:
+        if stamp_ns <= self._last_stamp_ns:
             return
         self._last_stamp_ns = stamp_ns
         self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns))
@@ -157,6 +159,8 @@ class TeleopWeb(Node):
                 self._scene.show_image(name, message.data.tobytes())
 
     def _show_status(self, now: float) -> None:
+        if self.count_publishers("authority") == 0:
+            self._authority = None  # what it said last no longer holds
         ages = tuple((limit, self._age(topic, now)) for topic, limit in AGES.items())
         driver = self._desk.driver_name
         self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode))
