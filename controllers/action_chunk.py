@@ -32,7 +32,7 @@ class Chunk:
     policy: str = ""
 
     @staticmethod
-    def checked(stamp_ns: int, offsets_ns: Sequence[int], actions: Sequence[np.ndarray], policy: str = "") -> Chunk:
+    def checked(stamp_ns: int, offsets_ns: Sequence[int] | np.ndarray, actions: np.ndarray, policy: str = "") -> Chunk:
         """A chunk from actions (n, 17) at `offsets_ns` (n,) after `stamp_ns`, or Refused."""
         offsets = np.asarray(offsets_ns, dtype=np.int64)
         if len(offsets) != len(actions) or len(offsets) == 0 or np.any(np.diff(offsets) <= 0):

@@ -1,9 +1,9 @@
 """Who commands the robot, and the one reference that follows from it. Pure: stamps and arrays in, a reference out.
 
-States and what the reference does: none, stopped: comes to rest and stays. teleop: follows the person's hands, clutched.
-policy: plays action chunks, blended. Every change of state raises `epoch`. The reference passes a limiter, so it is
-continuous in position and velocity at take-over, hand-back, stop and between chunks. An input that is late, out of
-order, not finite or out of shape raises `Refused`; inputs that stop coming make the reference rest.
+States and what the reference does: none, stopped: comes to rest and stays. teleop: follows the person's hands,
+clutched. policy: plays action chunks, blended. Every change of state raises `epoch`. The reference passes a limiter, so
+it is continuous in position and velocity at take-over, hand-back, stop and between chunks. An input that is late, out
+of order, not finite or out of shape raises `Refused`; inputs that stop coming make the reference rest.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class AuthorityCore:
         self.epoch = 0
         self.newest_chunk_ns = -1
         self._chunk_delay_ns = chunk_delay_ns
-        self._limiter: ReferenceLimiter | None = None
-        self._measured: np.ndarray | None = None
+        self._limiter = ReferenceLimiter(g1.HOME_ACTION)  # until the first tick
+        self._measured: np.ndarray | None = None  # None until the first tick
         self._tick_ns = -1
         self._forget()
 
@@ -89,7 +89,7 @@ class AuthorityCore:
         """A person commands from now on; the robot rests until the first teleop action."""
         if self.authority is Authority.STOPPED:
             return False, "stopped; allowed now: release_stop"
-        if self._limiter is None or self._measured is None:
+        if self._measured is None:
             return False, "the robot's state is not known yet; start the controller, then take over"
         if self.authority is not Authority.TELEOP:
             self._enter(Authority.TELEOP)
@@ -143,7 +143,9 @@ class AuthorityCore:
         if stamp_ns > self._tick_ns + FUTURE_NS:
             raise Refused(f"{stamp_ns} ns lies in the future of {self._tick_ns} ns")
         if self._tick_ns - stamp_ns > TELEOP_LEASE_NS:
-            raise Refused(f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms")
+            raise Refused(
+                f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms"
+            )
         checked = checked_action(action)
         self._teleop_stamp_ns = stamp_ns
         if self.authority is Authority.TELEOP:
@@ -164,11 +166,11 @@ class AuthorityCore:
 
     def is_restart(self, stamp_ns: int) -> bool:
         """True when a tick at `stamp_ns` would be the first of another run of the world."""
-        return self._limiter is None or not 0 <= stamp_ns - self._tick_ns <= RESTART_GAP_NS
+        return self._measured is None or not 0 <= stamp_ns - self._tick_ns <= RESTART_GAP_NS
 
     def _restart(self, measured: np.ndarray) -> None:
         """Another run of the world: nobody commands; a stop stays a stop, only a person releases it."""
-        if self._limiter is not None:
+        if self._measured is not None:
             self._enter(Authority.STOPPED if self.authority is Authority.STOPPED else Authority.NONE)
         self.newest_chunk_ns = -1
         self._limiter = ReferenceLimiter(measured)
@@ -203,24 +205,35 @@ class AuthorityCore:
 
     def _play_chunk(self, now_ns: int, dt: float) -> Provenance:
         changed = self._adopt(now_ns)
-        chunk = self._chunk
-        if chunk is None:
+        chunk, before = self._chunk, self._chunk_before
+        if chunk is None or before is None:
             return self._rest(now_ns, dt, "no chunk from an observation after the hand-back yet")
         target = chunk.at(now_ns)
         s = min(1.0, (now_ns - self._blend_from_ns) / BLEND_NS)
         if s < 1.0:
-            before = self._chunk_before
             start = before.at(now_ns) if isinstance(before, Chunk) else before
             target = channels.interpolate(start, target, s * s * (3 - 2 * s))
         clamped = self._limiter.follow(target, dt, source_changed=changed)
         ended = now_ns > chunk.times_ns[-1]
-        return Provenance(now_ns, "hold" if ended else "policy", self.epoch, "the chunk has ended" if ended else "",
-                          chunk.policy, chunk.stamp_ns, (now_ns - chunk.stamp_ns) / MS, clamped)
+        return Provenance(
+            now_ns,
+            "hold" if ended else "policy",
+            self.epoch,
+            "the chunk has ended" if ended else "",
+            chunk.policy,
+            chunk.stamp_ns,
+            (now_ns - chunk.stamp_ns) / MS,
+            clamped,
+        )
 
     def _adopt(self, now_ns: int) -> bool:
         """Take the offered chunk when it is due and newer than the hand-back; True when the source changed."""
         offered = self._offered
-        if offered is None or offered.stamp_ns <= self._handed_back_ns or now_ns < offered.stamp_ns + self._chunk_delay_ns:
+        if (
+            offered is None
+            or offered.stamp_ns <= self._handed_back_ns
+            or now_ns < offered.stamp_ns + self._chunk_delay_ns
+        ):
             return False
         was_resting = self._chunk is None
         self._chunk_before = self._limiter.stopping_pose() if was_resting else self._chunk

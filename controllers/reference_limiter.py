@@ -66,9 +66,8 @@ class ReferenceLimiter:
 
         `source_changed` says that the target has no continuation from the one before: its rate is then unknown.
         """
-        fresh = source_changed or self._target is None
-        rate = np.zeros(15) if fresh else difference(self._target, target) / dt
-        self._target = target
+        before, self._target = self._target, target
+        rate = np.zeros(15) if source_changed or before is None else difference(before, target) / dt
         error = difference(self.reference, target)
         slowed: list[str] = []
         for part, channel, name in _PARTS:

@@ -1,13 +1,14 @@
 """Stands in for the camera drivers: draws what the G1's cameras see, in a process of its own.
 
-In: render_state (15 Hz, from g1_sim). Out for each camera, with the state's stamp: camera/<name>/color/image_raw/compressed
-(JPEG), camera/<name>/color/camera_info (QoS CAMERA); then `rendered`, for g1_sim in lockstep; diagnostics 1 Hz. No render
-state: no pictures. Real time: when drawing falls behind, older states are skipped.
+In: render_state (15 Hz, from g1_sim). Out for each camera, with the state's stamp: camera/<name>/color/camera_info and
+camera/<name>/color/image_raw/compressed (JPEG; QoS CAMERA); then `rendered`, for g1_sim in lockstep; diagnostics 1 Hz.
+No render state: no pictures. Real time: when drawing falls behind, older states are skipped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,13 +41,15 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1280 and 16 <= self.height <= 960 and 1 <= self.quality <= 100):
-            raise ValueError(f"{self.width}x{self.height} at quality {self.quality}: allowed are 16x16 to 1280x960, 1..100")
+            raise ValueError(
+                f"{self.width}x{self.height} at {self.quality}: allowed are 16x16 to 1280x960, quality 1..100"
+            )
 
 
 class CameraSim(Node):
     """Draws each render state with CameraRig and publishes the pictures."""
 
-    def __init__(self, **node_options) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("camera_sim", **node_options)
         self._settings = declare(self, Parameters)
         self._rig = CameraRig(self._settings.width, self._settings.height)

@@ -1,10 +1,10 @@
 """Stands in for the G1's driver: physics, motors and sensors of one MuJoCo world with the g1_box task.
 
-In: joint_command (500 Hz, each answers one state's stamp). Out, as the driver: joint_states, imu, applied_joint_command
-(500 Hz, QoS STREAM), diagnostics 1 Hz. For the simulated graph: /clock (100 Hz), render_state (15 Hz, to camera_sim, which
-answers `rendered`), ground_truth/task (10 Hz); services sim/reset, sim/run. No command for 100 ms: the motors damp. Until
-the first command of a run the robot hangs in its gantry. Lockstep: a step waits for the command to its state and for the
-cameras; after a reset the first step waits for sim/run.
+In: joint_command (500 Hz, each answers one state's stamp). Out, as the driver: joint_states, imu,
+applied_joint_command (500 Hz, QoS STREAM), diagnostics 1 Hz. For the simulated graph: /clock (100 Hz), render_state
+(15 Hz, to camera_sim, which answers `rendered`), ground_truth/task (10 Hz); services sim/reset, sim/run. No command for
+100 ms: the motors damp. Until the first command of a run the robot hangs in its gantry. Lockstep: a step waits for the
+command to its state and for the cameras; the first one after a reset waits for sim/run too.
 """
 
 from __future__ import annotations
@@ -12,29 +12,27 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension, String
+from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from controllers import g1
 from controllers.g1_controller import JointCommand
 from retake import qos
-from retake.conversions import NS_PER_S, stamp_ns, time_message
+from retake.conversions import NS_PER_S, stamp_ns
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.parameters import declare
 from retake.spin import STEADY, run
-from retake.wire import DAMP, ImuCodec, JointStateCodec
+from retake.wire import DAMP, JointStateCodec
 from sim.g1_box import G1BoxTask
+from sim.g1_sim_outputs import CAMERA_NS, MS, Outputs
 from sim.g1_world import START_TIME_S, G1World
 
-MS = 1_000_000  # ns
-STEP_NS, CLOCK_NS, CAMERA_NS, TASK_NS = round(g1.CONTROL_DT * 1e9), 10 * MS, 66 * MS, 100 * MS
+STEP_NS = round(g1.CONTROL_DT * 1e9)
 START_NS = round(START_TIME_S * 1e9)  # a multiple of every period; runs begin at multiples of it
 LEASE_NS = g1.JOINT_COMMAND_LEASE_PERIODS * STEP_NS
 LATE_STEPS_MAX = 10  # real time: more than so many steps late, and the clock of the world slips instead
@@ -53,23 +51,23 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.seed < 0 or not 0 <= self.command_delay <= 10:
-            raise ValueError(f"seed {self.seed} must be 0 or more, command_delay {self.command_delay} in 0..10 control steps")
+            raise ValueError(f"seed {self.seed} must be 0 or more, command_delay {self.command_delay} in 0..10")
 
 
 class G1Sim(Node):
     """Steps the world; `_now` is the stamp of the state that was published last."""
 
-    def __init__(self, **node_options) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("g1_sim", **node_options)
         self._settings = declare(self, Parameters)
         self._world = G1World(noise=self._settings.noise, command_delay=self._settings.command_delay)
         self._task = G1BoxTask(self._world)
-        self._codec, self._imu_codec = JointStateCodec(g1.JOINT_NAMES), ImuCodec(g1.IMU_LINK)
+        self._codec = JointStateCodec(g1.JOINT_NAMES)
         self._seed = self._settings.seed - 1
-        self._create_publishers()
+        self._outputs = Outputs(self, self._world, self._task)
         self._diagnostics = Diagnostics(self)
-        self._controller = Awaited(self, "whole_body_controller", self._settings.lockstep, self._diagnostics, self._go_on)
-        awaits_cameras = self._settings.lockstep and self._settings.cameras
+        lockstep, awaits_cameras = self._settings.lockstep, self._settings.lockstep and self._settings.cameras
+        self._controller = Awaited(self, "whole_body_controller", lockstep, self._diagnostics, self._go_on)
         self._cameras = Awaited(self, "camera_sim", awaits_cameras, self._diagnostics, self._go_on)
         commands = self.create_subscription(JointState, "joint_command", self._on_command, qos.STREAM, raw=True)
         self._diagnostics.guard(commands, "joint_command")
@@ -83,14 +81,6 @@ class G1Sim(Node):
         self.create_timer(period, self._ask_again if self._settings.lockstep else self._keep_time, clock=STEADY)
         self.get_logger().info(f"started: {self._settings}")
 
-    def _create_publishers(self) -> None:
-        self._joint_states = self.create_publisher(JointState, "joint_states", qos.STREAM)
-        self._imu = self.create_publisher(Imu, "imu", qos.STREAM)
-        self._applied = self.create_publisher(JointState, "applied_joint_command", qos.STREAM)
-        self._clock_ticks = self.create_publisher(Clock, "/clock", qos.STREAM)
-        self._render_state = self.create_publisher(Float64MultiArray, "render_state", qos.STREAM)
-        self._ground_truth = self.create_publisher(String, "ground_truth/task", qos.STREAM)
-
     def _begin(self, start_ns: int, seed: int) -> None:
         """A new run of the world: the robot hangs in its gantry until the first command."""
         self._seed = seed
@@ -100,7 +90,7 @@ class G1Sim(Node):
         self._command: JointCommand | None = None
         self._command_ns = -1  # state that the newest command answers
         self._anchor = time.monotonic() - start_ns / NS_PER_S
-        self._publish_state()
+        self._outputs.publish_state(self._now, self._now - self._start)
 
     # Inputs
 
@@ -111,7 +101,9 @@ class G1Sim(Node):
         except ValueError as error:
             return self._diagnostics.refuse("joint_command", str(error))
         if not max(self._start, self._now - LEASE_NS) <= stamp <= self._now or (stamp - self._start) % STEP_NS:
-            return self._diagnostics.refuse("joint_command", f"{stamp} ns answers no state of the last {LEASE_NS / MS:.0f} ms")
+            return self._diagnostics.refuse(
+                "joint_command", f"{stamp} ns answers no state of the last {LEASE_NS / MS:.0f} ms"
+            )
         if stamp <= self._command_ns:
             return self._diagnostics.refuse("joint_command", f"{stamp} ns is not newer than {self._command_ns} ns")
         if gains not in ("", DAMP):
@@ -159,7 +151,7 @@ class G1Sim(Node):
     def _ask_again(self) -> None:
         """Lockstep: before the first command the state is repeated; without the controller the world goes on alone."""
         if self._command_ns < 0:
-            self._publish_state()
+            self._outputs.publish_state(self._now, self._now - self._start)
         elif self._command_ns != self._now and not self._controller.should_wait():
             for _ in range(round(ASK_AGAIN_S / g1.CONTROL_DT)):
                 self._step()
@@ -180,38 +172,14 @@ class G1Sim(Node):
         self._now += STEP_NS
         if self._command_ns >= 0:
             self._world.step(self._leased_command(answered))
-        self._publish_state()
-        applied = self._world.applied
-        self._applied.publish(self._codec.encode(answered, applied.q_des, applied.dq_des, applied.tau_ff))
+        self._outputs.publish_state(self._now, self._now - self._start)
+        self._outputs.publish_applied(answered)
         self._diagnostics.count("step")
 
     def _leased_command(self, now: int) -> JointCommand | None:
         is_over = now - self._command_ns > LEASE_NS
         self._diagnostics.trouble("lease", f"no joint_command for {LEASE_NS / MS:.0f} ms: damping" if is_over else None)
         return None if is_over else self._command
-
-    # Outputs
-
-    def _publish_state(self) -> None:
-        now, sensors = self._now, self._world.sensors()
-        self._imu.publish(self._imu_codec.encode(now, sensors.quat_xyzw, sensors.gyro, sensors.accel))
-        self._joint_states.publish(self._codec.encode(now, sensors.q, sensors.dq, sensors.tau_est))
-        if now % CLOCK_NS == 0:
-            self._clock_ticks.publish(Clock(clock=time_message(now)))
-        if (now - self._start) % CAMERA_NS == 0:
-            self._render_state.publish(_render_message(now, self._world.render_state()))
-        if (now - self._start) % (TASK_NS // 2) == 0:
-            self._task.update()
-        if (now - self._start) % TASK_NS == 0:
-            truth = self._task.ground_truth() | {"stamp_ns": now}
-            self._ground_truth.publish(String(data=json.dumps(truth)))
-
-
-def _render_message(stamp: int, state: np.ndarray) -> Float64MultiArray:
-    """A render state with its stamp in the label of its only dimension."""
-    message = Float64MultiArray(data=state.tolist())
-    message.layout.dim = [MultiArrayDimension(label=str(stamp), size=len(state), stride=len(state))]
-    return message
 
 
 def main(args: list[str] | None = None) -> int:

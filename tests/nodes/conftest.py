@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +29,21 @@ class Probe(Node):
         super().__init__("probe", namespace="g1", context=context)
         self.heard: dict[str, list[Any]] = {}
         self._executor_ = EventsExecutor(context=context)
-        self._executor_.add_node(self)
+        self._nodes: list[Node] = []
+        self.add(self)
 
     def add(self, node: Node) -> Node:
         """Serve `node` together with the probe."""
         self._executor_.add_node(node)
+        self._nodes.append(node)
         return node
+
+    def end(self) -> None:
+        """Take every node out of the graph, so that the next test finds it empty."""
+        for node in self._nodes:
+            self._executor_.remove_node(node)
+            node.destroy_node()
+        self._executor_.shutdown()
 
     def listen(self, kind: type, topic: str, profile: QoSProfile = qos.STREAM) -> list[Any]:
         """All messages of a topic from now on."""
@@ -69,7 +79,11 @@ def probe() -> Iterator[Probe]:
     rclpy.init(context=context)
     node = Probe(context)
     yield node
+    node.end()
+    del node
+    gc.collect()  # the endpoints of a node live as long as any callback that knows it
     context.try_shutdown()
+    context.destroy()
 
 
 def options(probe: Probe, **parameters: Any) -> dict[str, Any]:

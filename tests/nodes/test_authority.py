@@ -84,7 +84,15 @@ def test_one_reference_per_tick_with_its_provenance(bench: Bench) -> None:
     np.testing.assert_allclose(reference, g1.HOME_ACTION, atol=1e-12)
     assert len(bench.references) == len(bench.provenance) == 5
     assert tuple(bench.references[-1].joint_names) == g1.ACTION_CHANNELS
-    assert set(provenance) == {"source", "policy", "chunk_stamp_ns", "observation_age_ms", "epoch", "clamped", "stamp_ns"}
+    assert set(provenance) == {
+        "source",
+        "policy",
+        "chunk_stamp_ns",
+        "observation_age_ms",
+        "epoch",
+        "clamped",
+        "stamp_ns",
+    }
     assert bench.authority[-1].data == "none"
 
 
@@ -95,7 +103,9 @@ def test_a_policy_a_person_a_stop(bench: Bench) -> None:
     bench.chunk(away(0.35))
     _, provenance = bench.tick(10)
     assert (provenance["source"], provenance["policy"], provenance["epoch"]) == ("policy", "hash", "1")
-    assert float(provenance["observation_age_ms"]) == pytest.approx((bench.now - int(provenance["chunk_stamp_ns"])) / MS)
+    assert float(provenance["observation_age_ms"]) == pytest.approx(
+        (bench.now - int(provenance["chunk_stamp_ns"])) / MS
+    )
     assert bench.call("take_over").success
     for k in range(20):
         bench.teleop.publish(conversions.action_message(away(0.2 + 0.002 * k), bench.now + 1))
@@ -129,8 +139,10 @@ def test_broken_inputs_are_refused_counted_and_reported(bench: Bench) -> None:
     bench.send_tick(np.full(17, np.nan))
     bench.probe.until(lambda: bench.refused("measured_action") == 1)
     assert bench.stamp() == bench.now - TICK  # no reference from a pose that is not one
+
     def reported() -> dict[str, str]:
         return conversions_of(bench.diagnostics[-1].status[0]) if bench.diagnostics else {}
+
     bench.probe.until(lambda: reported().get("refused.action_chunk") == "3" and "refused.measured_action" in reported())
 
 

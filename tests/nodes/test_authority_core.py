@@ -107,7 +107,9 @@ def test_contradicting_chunks_do_not_jump(bench: Bench) -> None:
     bench.core.hand_back()
     for k in range(20):
         bench.tick(7)
-        bench.chunk(away(left_ee__x=0.5 - 0.3 * (k % 2), right_ee__z=0.6 + 0.5 * (k % 3 == 0), hands__squeeze=30.0 * (k % 2)))
+        bench.chunk(
+            away(left_ee__x=0.5 - 0.3 * (k % 2), right_ee__z=0.6 + 0.5 * (k % 3 == 0), hands__squeeze=30.0 * (k % 2))
+        )
     bench.tick(50)
 
 
@@ -347,7 +349,9 @@ def test_random_operation_keeps_every_limit() -> None:
             case 3 | 4:
                 bench.core.release_stop()
             case 5:
-                bench.core.offer_chunk(bench.now + MS, FRAME * np.arange(1, 25), rng.permutation(np.tile(action, (24, 1))))
+                bench.core.offer_chunk(
+                    bench.now + MS, FRAME * np.arange(1, 25), rng.permutation(np.tile(action, (24, 1)))
+                )
             case 6 | 7 | 8:
                 bench.teleop(action)
         bench.tick()

@@ -35,7 +35,9 @@ def state() -> np.ndarray:
 
 def test_draws_each_state_and_says_so(probe: Probe, state: np.ndarray) -> None:
     states = probe.create_publisher(Float64MultiArray, "render_state", qos.STREAM)
-    images = {name: probe.listen(CompressedImage, f"camera/{name}/color/image_raw/compressed", qos.CAMERA) for name in CAMERAS}
+    images = {
+        name: probe.listen(CompressedImage, f"camera/{name}/color/image_raw/compressed", qos.CAMERA) for name in CAMERAS
+    }
     infos = {name: probe.listen(CameraInfo, f"camera/{name}/color/camera_info", qos.CAMERA) for name in CAMERAS}
     rendered = probe.listen(Time, "rendered")
     node = probe.add(CameraSim(**options(probe, lockstep=True)))
@@ -50,7 +52,11 @@ def test_draws_each_state_and_says_so(probe: Probe, state: np.ndarray) -> None:
     probe.until(lambda: rendered and all(images.values()) and all(infos.values()), timeout_s=20)
     assert conversions.stamp_ns(rendered[0]) == STAMP
     for name in CAMERAS:
-        assert conversions.stamp_ns(images[name][0].header.stamp) == conversions.stamp_ns(infos[name][0].header.stamp) == STAMP
+        assert (
+            conversions.stamp_ns(images[name][0].header.stamp)
+            == conversions.stamp_ns(infos[name][0].header.stamp)
+            == STAMP
+        )
         picture = cv2.imdecode(np.frombuffer(images[name][0].data, np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (240, 320, 3) and picture.std() > 10
         assert infos[name][0].k[0] > 100 and (infos[name][0].width, infos[name][0].height) == (320, 240)

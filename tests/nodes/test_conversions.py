@@ -106,7 +106,11 @@ def test_our_imu_bytes_are_what_rclpy_reads() -> None:
     quat, gyro, accel = np.array([0.1, 0.2, 0.3, 0.9]), np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 9.81])
     message = Imu()
     message.header.stamp, message.header.frame_id = conversions.time_message(STAMP), g1.IMU_LINK
-    for field, values in ((message.orientation, quat), (message.angular_velocity, gyro), (message.linear_acceleration, accel)):
+    for field, values in (
+        (message.orientation, quat),
+        (message.angular_velocity, gyro),
+        (message.linear_acceleration, accel),
+    ):
         for axis, value in zip("xyzw", values, strict=False):
             setattr(field, axis, float(value))
     data = codec.encode(STAMP, quat, gyro, accel)

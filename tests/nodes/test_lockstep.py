@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_bits(probe: Probe, tmp_path: Path) -> None
 def test_only_the_named_nodes_know_of_private_topics(topic: str) -> None:
     lists = {"topics", "graph", "recording", "taps"}  # of what is recorded
     naming = {path.stem for path in SOURCES if f'"{topic}"' in path.read_text()}
-    assert naming <= PRIVATE[topic] | {"g1_sim", "camera_sim"} | lists
+    assert naming <= PRIVATE[topic] | {"g1_sim_outputs", "camera_sim"} | lists
 
 
 def subscribers(node: Node, topic: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""whole_body_controller on real messages: answers states, obeys only answers to its own ticks, keeps quiet when blind."""
+"""whole_body_controller on real messages: answers states, obeys only answers to its ticks, keeps quiet when blind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Robot:
     """Publishes a standing robot's state and hears the node under test."""
 
     def __init__(self, probe: Probe, **parameters: object) -> None:
-        self.probe = probe
+        self.probe, known = probe, probe.count_publishers
         self.states = probe.create_publisher(JointState, "joint_states", qos.STREAM)
         self.imu = probe.create_publisher(Imu, "imu", qos.STREAM)
         self.reference = probe.create_publisher(JointTrajectory, "reference", qos.STREAM)
@@ -36,8 +36,14 @@ class Robot:
         self.ticks = probe.listen(JointTrajectory, "measured_action")
         self.odometry = probe.listen(Odometry, "odometry")
         self.node = probe.add(WholeBodyController(**options(probe, **parameters)))
-        probe.until(lambda: self.states.get_subscription_count() and self.reference.get_subscription_count()
-                    and probe.count_publishers("joint_command") and probe.count_publishers("measured_action"))  # fmt: skip
+        probe.until(
+            lambda: (
+                self.states.get_subscription_count()
+                and self.reference.get_subscription_count()
+                and known("joint_command")
+                and known("measured_action")
+            )
+        )
         probe.serve(0.3)
 
     def send(self, stamp: int, q: np.ndarray = g1.Q_HOME, quat: np.ndarray = UPRIGHT) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -40,7 +41,7 @@ class Parameters:
 class AuthorityNode(Node):
     """A border around AuthorityCore."""
 
-    def __init__(self, **node_options) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("authority", **node_options)
         parameters = declare(self, Parameters)
         refuse_second_writer(self, JointTrajectory, "reference")
@@ -59,7 +60,9 @@ class AuthorityNode(Node):
         self.create_subscription(JointTrajectory, "teleop_action", self._on_teleop_action, qos.STREAM)
         for name in ("take_over", "hand_back", "stop", "release_stop"):
             self.create_service(Trigger, name, self._service(getattr(self._core, name), name))
-        self.create_service(Trigger, "rewind", self._service(lambda: (False, "rewind is not in this release"), "rewind"))
+        self.create_service(
+            Trigger, "rewind", self._service(lambda: (False, "rewind is not in this release"), "rewind")
+        )
         self._say_authority()
         self.get_logger().info(f"started: {parameters}")
 

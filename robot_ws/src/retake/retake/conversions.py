@@ -43,8 +43,10 @@ def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]
         missing = [name for name in wanted if name not in index]
         extra = [name for name in names if name not in wanted]
         if missing or extra or len(index) != len(names):
-            raise ValueError(f"missing: {', '.join(missing) or 'none'}; extra or repeated: {', '.join(extra) or 'none'}; "
-                             f"allowed are exactly {len(wanted)} names, {wanted[0]} to {wanted[-1]}")
+            raise ValueError(
+                f"missing: {', '.join(missing) or 'none'}; extra or repeated: {', '.join(extra) or 'none'}; "
+                f"allowed are exactly {len(wanted)} names, {wanted[0]} to {wanted[-1]}"
+            )
         array = array[[index[name] for name in wanted]]
     if not math.isfinite(float(array @ array)) and not np.all(np.isfinite(array)):
         bad = [name for name, value in zip(wanted, array, strict=True) if not math.isfinite(value)]

@@ -18,7 +18,9 @@ CHECK_S = 0.25
 class Awaited:
     """One other node's answers. Not in lockstep nothing is waited for."""
 
-    def __init__(self, node: Node, name: str, enabled: bool, diagnostics: Diagnostics, go_on: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, name: str, enabled: bool, diagnostics: Diagnostics, go_on: Callable[[], None]
+    ) -> None:
         """`go_on` is called when patience ends; it must find `should_wait` False and proceed."""
         self._name, self._enabled, self._diagnostics, self._go_on = name, enabled, diagnostics, go_on
         self._is_absent = not enabled
@@ -44,5 +46,7 @@ class Awaited:
         if self._since is None or time.monotonic() - self._since < PATIENCE_S:
             return
         self._since, self._is_absent = None, True
-        self._diagnostics.trouble(f"lockstep.{self._name}", f"lockstep: {self._name} does not answer; going on without it")
+        self._diagnostics.trouble(
+            f"lockstep.{self._name}", f"lockstep: {self._name} does not answer; going on without it"
+        )
         self._go_on()

@@ -38,5 +38,7 @@ def refuse_second_writer(node: Node, kind: type, topic: str) -> None:
     name = subscription.topic_name
     node.destroy_subscription(subscription)
     if heard:
-        raise UserError(f"{node.get_name()}: {name} already has a writer; "
-                        "only one is allowed: end the other node, then start this one")
+        raise UserError(
+            f"{node.get_name()}: {name} already has a writer; "
+            "only one is allowed: end the other node, then start this one"
+        )

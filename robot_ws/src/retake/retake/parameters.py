@@ -23,13 +23,14 @@ def declare(node: Node, kind: type[T]) -> T:
     Raises:
         UserError: an unknown parameter, a missing one, a wrong type, or a value that `kind` refuses.
     """
-    names = [field.name for field in fields(kind)]
+    described: Any = kind  # a dataclass; typeshed has no public name for that
+    names = [field.name for field in fields(described)]
     unknown = sorted(set(node._parameter_overrides) - set(names) - set(_OF_ROS))
     unknown = [name for name in unknown if not name.startswith("qos_overrides")]
     if unknown:
         raise UserError(f"{node.get_name()} has no parameter {', '.join(unknown)}; it has: {', '.join(names)}")
     values: dict[str, Any] = {}
-    for field in fields(kind):
+    for field in fields(described):
         if field.default is MISSING and field.name not in node._parameter_overrides:
             raise UserError(f"{node.get_name()} needs the parameter {field.name}; set it with -p {field.name}:=...")
         default = None if field.default is MISSING else field.default

@@ -1,8 +1,9 @@
 """How every node runs: build it, serve its callbacks in one thread, end in one line when it cannot start.
 
-The executor is driven with a deadline and a future that never comes: `EventsExecutor.spin`, which has no deadline, burns
-a core and calls nothing in rclpy 7.1.6, and `spin_once` costs twice as much for each message (68 against 35 µs, seen with
-a publisher that hears itself). Its other limit seen there: a subscription callback that asks for message info breaks it.
+The executor is driven with a deadline and a future that never comes: `EventsExecutor.spin`, which has no deadline,
+burns a core and calls nothing in rclpy 7.1.6, and `spin_once` costs twice as much for each message (68 against 35 µs,
+seen with a publisher that hears itself). Another limit seen there: a subscription callback that asks for message info
+breaks it.
 """
 
 from __future__ import annotations

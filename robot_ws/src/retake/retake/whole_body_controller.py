@@ -1,15 +1,17 @@
 """Turns the robot's state and the reference into joint commands; the only writer of `joint_command`.
 
 In: joint_states, imu (500 Hz; a step needs both with one stamp), reference (50 Hz). Out: joint_command (each state),
-measured_action (50 Hz), odometry (100 Hz), diagnostics (1 Hz). QoS STREAM. No state: nothing is published, and the robot
-side damps when its lease ends. reference older than 200 ms: balance at the last one. A fall: damp, until the world
-restarts (a gap above 0.5 s in the state's stamps, or one that goes back). Lockstep: waits for each tick's reference.
+measured_action (50 Hz), odometry (100 Hz), diagnostics (1 Hz). QoS STREAM. No state: nothing is published, and the
+robot side damps when its lease ends. reference older than 200 ms: balance at the last one. A fall: damp, until the
+world restarts (a gap above 0.5 s in the state's stamps, or one that goes back). Lockstep: waits for each tick's
+reference.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
@@ -45,7 +47,7 @@ class Parameters:
 class WholeBodyController(Node):
     """A border around G1Controller: checks what comes in, steps, publishes with the state's stamp."""
 
-    def __init__(self, **node_options) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("whole_body_controller", **node_options)
         parameters = declare(self, Parameters)
         refuse_second_writer(self, JointState, "joint_command")
@@ -89,7 +91,8 @@ class WholeBodyController(Node):
         stamp = conversions.stamp_ns(message.header.stamp)
         if stamp not in self._ticks:
             return self._diagnostics.refuse(
-                "reference", f"{stamp} ns answers none of the last {len(self._ticks)} ticks; only authority may publish it")
+                "reference", f"{stamp} ns answers none of the last {len(self._ticks)} ticks"
+            )
         if self._reference is not None and stamp <= self._reference[0]:
             return self._diagnostics.refuse("reference", f"{stamp} ns is not newer than {self._reference[0]} ns")
         try:
@@ -117,11 +120,11 @@ class WholeBodyController(Node):
         command = self._core.step(sensors, self._leased_reference(stamp), min(gap * 1e-9, DT_MAX_S))
         before, self._stamp = stamp - gap, stamp
         self._command(command)
-        if stamp // TICK_NS != before // TICK_NS:
+        if stamp // TICK_NS != before // TICK_NS and (pose := self._core.measured_action) is not None:
             self._ticks.append(stamp)
-            self._measured_action.publish(conversions.action_message(self._core.measured_action, stamp))
-        if stamp // ODOMETRY_NS != before // ODOMETRY_NS:
-            self._odometry.publish(_odometry_message(self._core.base, stamp))
+            self._measured_action.publish(conversions.action_message(pose, stamp))
+        if stamp // ODOMETRY_NS != before // ODOMETRY_NS and (base := self._core.base) is not None:
+            self._odometry.publish(_odometry_message(base, stamp))
 
     def _restart(self) -> None:
         """Another run of the world: nothing from before counts."""
@@ -141,7 +144,7 @@ class WholeBodyController(Node):
             return None
         age = stamp - self._reference[0]
         if age > REFERENCE_LEASE_NS:
-            text = f"reference is {age / 1e6:.0f} ms old (lease {REFERENCE_LEASE_NS / 1e6:.0f} ms); balancing at the last one"
+            text = f"reference is older than {REFERENCE_LEASE_NS / 1e6:.0f} ms; balancing at the last one"
             self._diagnostics.trouble("reference", text)
             return None
         self._diagnostics.trouble("reference", None)
