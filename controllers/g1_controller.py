@@ -20,7 +20,7 @@ __all__ = ["BaseState", "G1Controller", "JointCommand", "Sensors", "check_sensor
 
 FILTER_HZ = 5.0  # critically damped reference filter: 50 Hz steps come out smooth, 64 ms behind
 LEAK_S = 0.1  # s, the integrated joint set-points forget what the joints do not follow
-LOAD_GAIN = 60.0  # N/(m·s), how fast the carried weight is learnt from the palms' sag
+LOAD_GAIN = 150.0  # N/(m·s), how fast the carried weight is learnt from the palms' sag
 LOAD_MAX = 14.0  # N per hand: 2 kg between two hands is 9.8 each
 LOAD_LEAK_S = 0.3  # s, how fast it is forgotten when nothing is squeezed
 

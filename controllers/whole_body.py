@@ -67,7 +67,7 @@ class Gains:
     kd_posture: float = 12.0
     kd_feet: float = 20.0
     limit_rate: float = 25.0  # 1/s, how fast a joint may approach its limit
-    max_error: float = 0.06  # m, palm error the hands act on: bounds the push against an obstacle
+    max_error: tuple[float, float, float] = (0.03, 0.03, 0.1)  # m, palm error acted on: leaning on a wall topples the robot
     com_x: float = 0.036  # m ahead of the ankles: the middle of the sole
     squeeze_gap: float = 0.012  # m of palm gap error at which the whole squeeze acts
 
@@ -96,7 +96,7 @@ class WholeBodyQP:
         self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), self._w_posture])
         self._error, self._rate, self._acceleration = np.zeros(30), np.zeros(30), np.zeros(30)
         self._wrench, self._reach = np.zeros(30), np.full(30, np.inf)
-        self._reach[12:15] = self._reach[18:21] = g.max_error
+        self._reach[_LEFT] = self._reach[_RIGHT] = g.max_error
         self._tasks, self._b, self._reduced = np.zeros((18, NV)), np.zeros(18), np.zeros((18, NU))
         self._H_used, self._H_diagonal = self._H[:NU, :NU], self._H.reshape(-1)[:: N + 1]
         self._H_diagonal[NU:] = g.w_force

@@ -59,7 +59,9 @@ class BoxExpert:
         shelf_z = scene.shelf_height + scene.half_size[2]
         place = np.array([SHELF_EDGE_X + PLACE_DEPTH, 0.5 * scene.position[1], shelf_z])
         over, carry = place + np.array([0, 0, CLEARANCE]), np.array([CARRY_X, place[1], shelf_z + CLEARANCE])
-        lift = pick + np.array([-0.06, 0.0, 0.10])
+        under_shelf = shelf_z - 2 * scene.half_size[2] - 0.03 - 0.04  # box centre 4 cm under the slab
+        lift = pick + np.array([-0.02, 0.0, max(0.03, min(under_shelf, 0.55) - pick[2])])
+        pull = np.array([CARRY_X, 0.7 * pick[1] + 0.3 * place[1], lift[2] + 0.01])
         back, retreat = place + np.array([-0.02, 0, 0.01]), place + np.array([-0.26, 0, 0.0])
         yaw, F = scene.yaw, SQUEEZE_N
 
@@ -68,13 +70,14 @@ class BoxExpert:
             return Waypoint(name, duration, p, gap, turn, height, pitch, force, hand_pitch)
 
         down = 1.2 + 1.6 * (0.85 - pick[2])
-        up = 1.2 + 2.2 * max(0.0, carry[2] - lift[2])
+        up = 0.9 + 2.2 * max(0.0, carry[2] - pull[2])
         return [
             at("wide", down * 0.6, pick + np.array([-0.12, 0, 0.08]), OPEN_GAP + 0.05, yaw, 0.0, pick + [0, 0, 0.12]),
             at("beside", down * 0.5, pick, OPEN_GAP, yaw, 0.0, pick),
             at("close", 0.9, pick, -PRESS, yaw, 0.0, pick),
             at("squeeze", 0.5, pick, -PRESS, yaw, F, pick),
-            at("lift", 0.9, lift, -PRESS, yaw, F, lift),
+            at("lift", 0.7 + 1.8 * (lift[2] - pick[2]), lift, -PRESS, yaw, F, lift),
+            at("pull", 0.9, pull, -PRESS, 0.5 * yaw, F, pull),
             at("carry", up, carry, -PRESS, 0.0, F, carry),
             at("over", 1.2, over, -PRESS, 0.0, F, over),
             at("lower", 0.9, place - np.array([0, 0, 0.004]), -PRESS, 0.0, F, place),

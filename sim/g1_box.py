@@ -17,6 +17,7 @@ MAX_EPISODE_S = 25.0
 STAND_HALF_X, STAND_HALF_Y = 0.11, 0.13  # m
 SHELF_EDGE_X = 0.44  # m, front edge of the shelf ahead of the feet
 SHELF_HALF = np.array([0.15, 0.35, 0.015])  # m
+SHELF_ABOVE_BOX = 0.10  # m, from the box's top at pick: the shelf is over the box's far half, never inside it
 SETTLED_S = 0.5  # the box must rest this long
 HELD_OUT_SEED = 100_000  # seeds from here on are for evaluation, never for training or tuning
 
@@ -40,6 +41,7 @@ def draw_scene(seed: int) -> BoxScene:
     rng = np.random.default_rng([seed, 0x60B0])
     half = rng.uniform((0.08, 0.09, 0.07), (0.11, 0.14, 0.10))
     position = np.array([rng.uniform(0.40, 0.44), rng.uniform(-0.06, 0.06), rng.uniform(0.30, 0.70)])
+    lowest_shelf = max(0.75, position[2] + half[2] + SHELF_ABOVE_BOX)
     hue = rng.uniform(0, 1)
     wood = rng.uniform(0.8, 1.1)
     return BoxScene(
@@ -48,7 +50,7 @@ def draw_scene(seed: int) -> BoxScene:
         friction=float(rng.uniform(0.6, 1.0)),
         position=position,
         yaw=float(rng.uniform(-0.17, 0.17)),
-        shelf_height=float(rng.uniform(0.75, 1.00)),
+        shelf_height=float(rng.uniform(lowest_shelf, 1.00)),
         rgba=np.array([*_colour(hue), 1.0]),
         shelf_rgba=np.array([*np.clip(np.array([0.72, 0.62, 0.48]) * wood, 0, 1), 1.0]),
     )

@@ -1,0 +1,140 @@
+"""The whole-body QP's solution against the physics it claims to obey."""
+
+import numpy as np
+import pytest
+
+from controllers import g1
+from controllers.g1_controller import G1Controller, Sensors
+from controllers.model import G1Model
+from controllers.self_collision import SelfCollision
+from controllers.whole_body import WholeBodyQP, sole_rows
+
+STANDING = np.concatenate([[0.0, 0.0, 0.757, 0, 0, 0, 1], g1.Q_HOME])
+BOTH = np.array([True, True])
+
+
+def solve(action: np.ndarray, v: np.ndarray | None = None, load: float = 0.0) -> tuple[G1Model, np.ndarray, np.ndarray]:
+    """Model, accelerations and torques of one step at the standing pose."""
+    model = G1Model()
+    qp = WholeBodyQP(model)
+    v = np.zeros(35) if v is None else v
+    model.update(STANDING, v)
+    still = np.zeros(17)
+    a, tau = qp.solve(STANDING, v, action, still, still, BOTH, np.array([0.0, 0.0, load]), None)
+    return model, a, tau
+
+
+def test_planted_feet_do_not_accelerate() -> None:
+    v = np.random.default_rng(0).normal(0, 0.05, 35)
+    model, a, _ = solve(g1.HOME_ACTION, v)
+    feet = model.J[:12] @ a + model.drift[:12]
+    np.testing.assert_allclose(feet, -20.0 * model.twist[:12], atol=1e-6)
+
+
+def test_torques_and_foot_forces_balance_the_floating_base() -> None:
+    """M a + h - S'tau must be a wrench the soles can give: it lies in the span of the feet and inside the cones."""
+    model, a, tau = solve(g1.HOME_ACTION)
+    residual = model.M @ a + model.nle
+    residual[6:] -= tau
+    wrenches, error, *_ = np.linalg.lstsq(model.J[:12].T, residual, rcond=None)
+    np.testing.assert_allclose(model.J[:12].T @ wrenches, residual, atol=1e-6)
+    vertical = wrenches[2] + wrenches[8]
+    expected = model.mass * (9.81 + (model.J_com @ a)[2])
+    assert vertical == pytest.approx(expected, rel=1e-3)
+
+
+def test_sole_rows_describe_pressure_inside_the_sole() -> None:
+    rows = sole_rows()
+    for corner in g1.FOOT_CORNERS * 0.99:
+        force = np.array([0.0, 0.0, 100.0])
+        assert np.all(rows @ np.concatenate([force, np.cross([*corner[:2], g1.SOLE_Z], force)]) <= 1e-9)
+    outside = np.array([0.2, 0.0, g1.SOLE_Z])
+    assert np.any(rows @ np.concatenate([force, np.cross(outside, force)]) > 0)
+    assert np.any(rows @ np.array([60.0, 0, 100.0, 0, 60.0 * g1.SOLE_Z, 0]) > 0)  # beyond friction
+
+
+def test_a_raised_hand_target_accelerates_the_hand_up() -> None:
+    here = g1.HOME_ACTION.copy()
+    model = G1Model()
+    model.update(STANDING, np.zeros(35))
+    here[g1.LEFT_POSITION], here[g1.RIGHT_POSITION] = model.positions[2], model.positions[3]
+    model, a, _ = solve(here)
+    neutral = (model.J[12:15] @ a)[2]
+    higher = here.copy()
+    higher[g1.LEFT_POSITION] += [0, 0, 0.02]
+    model, a, _ = solve(higher)
+    assert (model.J[12:15] @ a)[2] > neutral
+
+
+def test_a_carried_load_costs_leg_torque() -> None:
+    _, _, free = solve(g1.HOME_ACTION)
+    _, _, loaded = solve(g1.HOME_ACTION, load=-10.0)
+    shoulders = [g1.JOINT_NAMES.index(f"{side}_shoulder_pitch_joint") for side in ("left", "right")]
+    assert np.all(np.abs(loaded - free)[shoulders] > 1.0)
+
+
+def test_joints_at_a_limit_are_not_pushed_on() -> None:
+    model = G1Model()
+    qp = WholeBodyQP(model)
+    elbow = 7 + g1.JOINT_NAMES.index("left_elbow_joint")
+    q, v = STANDING.copy(), np.zeros(35)
+    q[elbow] = g1.Q_UPPER[elbow - 7]
+    v[elbow - 1] = 0.5
+    model.update(q, v)
+    action, still = g1.HOME_ACTION, np.zeros(17)
+    a, _ = qp.solve(q, v, action, still, still, BOTH, np.zeros(3), None)
+    assert a[elbow - 1] <= -2 * 25.0 * 0.5 + 1e-6
+
+
+def test_torques_never_exceed_the_motors() -> None:
+    v = np.random.default_rng(3).normal(0, 1.5, 35)
+    _, _, tau = solve(g1.HOME_ACTION, v)
+    assert np.all(np.abs(tau) <= g1.TAU_MAX)
+
+
+def test_collision_gradient_is_the_distances_derivative() -> None:
+    import pinocchio as pin
+
+    model = G1Model()
+    collision = SelfCollision(model)
+    q = STANDING.copy()
+    q[7 + g1.JOINT_NAMES.index("left_shoulder_roll_joint")] = 0.05  # arm at the torso
+    rows, _ = collision.rows(q, np.zeros(35), 0.002)
+    distances = collision.distances(q)
+    near = np.flatnonzero(distances < 0.06)
+    v = np.random.default_rng(1).normal(0, 1, 35)
+    step = 1e-6
+    moved = collision.distances(pin.integrate(model.model, q, step * v))
+    np.testing.assert_allclose(rows @ v, (moved[near] - distances[near]) / step, atol=2e-3)
+
+
+def test_arms_told_into_the_torso_stop_short_of_it() -> None:
+    from sim.g1_world import G1World
+
+    world, controller = G1World(), G1Controller()
+    world.reset(0)
+    action = g1.HOME_ACTION.copy()
+    action[g1.LEFT_POSITION], action[g1.RIGHT_POSITION] = (0.12, -0.05, 1.0), (0.12, 0.05, 1.0)
+    collision = SelfCollision(G1Model())
+    nearest = np.inf
+    for k in range(1500):
+        world.step(controller.step(world.sensors(), action))
+        if k % 25 == 0:
+            q = np.concatenate([np.zeros(3), [0, 0, 0, 1], world.sensors().q])
+            nearest = min(nearest, float(collision.distances(q).min()))
+    assert nearest > 0.0 and not controller.fallen
+
+
+def test_a_fallen_robot_is_damped_and_nan_actions_are_refused() -> None:
+    controller = G1Controller()
+    tilted = np.array([0.0, np.sin(0.6), 0.0, np.cos(0.6)])  # 69 degrees
+    still = np.zeros(29)
+    upright = Sensors(g1.Q_HOME.copy(), still, still, np.array([0, 0, 0, 1.0]), np.zeros(3), np.zeros(3))
+    assert controller.measured_action is None
+    controller.step(upright, None)
+    bad = g1.HOME_ACTION.copy()
+    bad[0] = np.nan
+    with pytest.raises(ValueError, match="left_ee.x"):
+        controller.step(upright, bad)
+    fallen = Sensors(g1.Q_HOME.copy(), still, still, tilted, np.zeros(3), np.zeros(3))
+    assert controller.step(fallen, g1.HOME_ACTION).damp and controller.fallen
