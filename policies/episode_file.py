@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
@@ -87,7 +88,7 @@ class EpisodeWriter:
             self.meta["started_ns"] = log_ns
         self._last_ns = log_ns
 
-    def write(self, topic: str, msgtype: str, message: object, stamp_ns: int | None = None) -> None:
+    def write(self, topic: str, msgtype: str, message: Any, stamp_ns: int | None = None) -> None:
         """Append one message of `typestore().types`; `stamp_ns` may be left out where the type has a header."""
         if stamp_ns is None:
             stamp = message.header.stamp
@@ -151,7 +152,7 @@ class EpisodeWriter:
         return self._log.add_channel(topic, msgtype, typestore().generate_msgdef(msgtype, ros_version=2)[0])
 
 
-def _header(stamp_ns: int, frame_id: str) -> object:
+def _header(stamp_ns: int, frame_id: str) -> Any:
     types = typestore().types
     sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
     return types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](sec, nanosec), frame_id)
@@ -214,7 +215,7 @@ def _collect(path: Path, robot: str) -> tuple[dict[str, list[tuple[int, bytes]]]
     vector_topics = {f"/{robot}/{name}": name for name in rows}
     for record in read_messages(path):
         if record.topic in vector_topics:
-            message = typestore().deserialize_cdr(record.data, _TRAJECTORY)
+            message: Any = typestore().deserialize_cdr(record.data, _TRAJECTORY)
             values = message.points[0].positions
             rows[vector_topics[record.topic]].append((record.publish_ns, values, tuple(message.joint_names)))
         elif match := camera.fullmatch(record.topic):

@@ -7,13 +7,13 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, ChunkIndex, Header, McapRecord, Schema
+from mcap.records import Channel, ChunkIndex, Header, Schema
 
 from policies.mcap_log import MAGIC, MESSAGE, RECORD, EpisodeError, LogIndex, LogWriter, message_indexes
 
@@ -134,7 +134,7 @@ def _note(index: LogIndex, opcode: int, body: memoryview) -> None:
         raise EpisodeError(f"the MCAP profile is {header.profile!r}; allowed: ros2. Record with retake's recorder")
 
 
-def _read(record_type: type[McapRecord], body: memoryview) -> McapRecord:
+def _read(record_type: Any, body: memoryview) -> Any:
     try:
         return record_type.read(ReadDataStream(io.BytesIO(body)))
     except (McapError, struct.error, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Recorder(Node):
         self._event = self.create_publisher(String, "episode/event", qos.LATCHED)
         self.create_service(Trigger, "episode/start", self._answer(self._start))
         for service, outcome in ENDINGS.items():
-            self.create_service(Trigger, f"episode/{service}", self._answer(lambda o=outcome: self._end(o)))
+            self.create_service(Trigger, f"episode/{service}", self._answer(partial(self._end, outcome)))
         self.create_timer(POLL_S, self._poll, clock=STEADY)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
 
@@ -109,23 +110,17 @@ class Recorder(Node):
         self._say("started", self._recording.folder)
         return self._recording.folder.name
 
-    def _end(self, outcome: str, by: str | None = None) -> str:
-        if self._recording is None:
-            raise UserError(f"no episode is being recorded ({self._ended}); start one with episode/start")
+    def _end(self, outcome: str) -> str:
         self._poll()
         recording, self._recording = self._recording, None
         if recording is None:
-            raise UserError(f"the episode was ended: {self._ended}")
-        folder, lost = recording.folder, {}
-        for topic, tap in self._taps.items():
-            if tap.lost > self._lost_before[topic]:
-                lost[tap.topic] = tap.lost - self._lost_before[topic]
-        self._ended = f"{folder.name} ended as {outcome}"
+            raise UserError(f"no episode is being recorded ({self._ended}); start one with episode/start")
+        self._ended = f"{recording.folder.name} ended as {outcome}"
         try:
-            recording.end(outcome, by or self.parameters.judge, lost)
+            recording.end(outcome, self.parameters.judge, self._lost())
         finally:
-            self._say(outcome, folder)
-        return folder.name
+            self._say(outcome, recording.folder)
+        return recording.folder.name
 
     def _say(self, event: str, folder: Path) -> None:
         self.get_logger().info(f"episode {folder.name}: {event}")
@@ -153,15 +148,20 @@ class Recorder(Node):
         try:
             self._recording.write(batch, self._line)
         except OSError as error:
-            self._give_up(f"cannot write to {self._root} ({error.strerror})")
+            self._give_up(self._recording, f"cannot write to {self._root} ({error.strerror}); make room there")
 
-    def _give_up(self, why: str) -> None:
+    def _lost(self) -> dict[str, int]:
+        """Messages lost since the episode began, per topic that lost any."""
+        lost = {tap.topic: tap.lost - self._lost_before[topic] for topic, tap in self._taps.items()}
+        return {topic: count for topic, count in lost.items() if count}
+
+    def _give_up(self, recording: Recording, why: str) -> None:
         """End the episode as aborted, whatever the disk still takes; the rest is repaired at the next start."""
-        recording, self._recording = self._recording, None
+        self._recording = None
         self._ended = f"{recording.folder.name} was aborted: {why}"
-        self.get_logger().error(f"{self._ended}; make room, then start a new episode")
+        self.get_logger().error(self._ended)
         try:
-            recording.end("aborted", "recorder", {})
+            recording.end("aborted", "recorder", self._lost())
         except OSError as error:
             self.get_logger().error(f"{recording.folder.name} is readable but unfinished ({error.strerror})")
         self._say("aborted", recording.folder)
@@ -182,12 +182,12 @@ class Recorder(Node):
         self._backlog_s = 0.0
         self._diagnostics.trouble("lost", f"recorder: {lost} messages were lost" if lost else None)
         if recording is not None and free < RESERVE_BYTES:
-            self._give_up(f"{free / 1e6:.0f} MB are free at {self._root}")
+            self._give_up(recording, f"{free / 1e6:.0f} MB are free at {self._root}; make room there")
 
     def close(self) -> None:
         """End what is being recorded, as aborted."""
         if self._recording is not None:
-            self._give_up("the recorder was stopped")
+            self._give_up(self._recording, "the recorder was stopped")
 
 
 def main(args: list[str] | None = None) -> int:

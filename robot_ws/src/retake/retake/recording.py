@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import struct
 import threading
@@ -48,6 +47,7 @@ class Recording:
         tag = f"n{len(list(root.iterdir()))}" if seed is None else seed
         self._writer = EpisodeWriter(episode_folder(root, tag), {"seed": seed, **meta})
         self._notes = EpisodeNotes(meta["robot"])
+        self._disk_error: OSError | None = None
         self._stop = threading.Event()
         self._syncing = threading.Thread(target=self._sync, name="disk", daemon=True)
         self._syncing.start()
@@ -76,6 +76,8 @@ class Recording:
             if tap.topic in noted:
                 self._notes.note(tap.topic, log_ns, data)
         self._writer.flush_due()
+        if self._disk_error is not None:
+            raise self._disk_error
 
     def end(self, outcome: str, by: str, lost: dict[str, int]) -> dict:
         """Finish the files and return the meta; `lost` messages per topic, of those that lost any."""
@@ -91,7 +93,11 @@ class Recording:
 
     def _sync(self) -> None:
         while not self._stop.wait(SYNC_S):
-            self._writer.sync()
+            try:
+                self._writer.sync()
+            except OSError as error:
+                self._disk_error = error  # raised by the next write
+                return
 
 
 def free_bytes(root: Path) -> int:
@@ -100,8 +106,9 @@ def free_bytes(root: Path) -> int:
 
 def seed_of(ground_truth: bytes) -> int | None:
     """The seed in a serialized ground_truth/task (std_msgs/String of JSON)."""
-    length = int.from_bytes(ground_truth[4:8], "little")
-    return json.loads(ground_truth[8:8 + length - 1]).get("seed")
+    notes = EpisodeNotes("")
+    notes.note("//ground_truth/task", 0, ground_truth)
+    return notes.meta().get("seed")
 
 
 def prepare_root(root: Path) -> tuple[list[str], list[str]]:
