@@ -102,7 +102,7 @@ class Evaluator(Node):
         outcome, why = yield from self._watch(start["seed"])
         if why != "operator":
             yield from self._call(f"episode/{outcome}", needed=False)
-        return Episode(start["seed"], outcome, why, float(self._truth["time"]))
+        return Episode(start["seed"], outcome, why, (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9)
 
     def _reset(self) -> Steps:
         """Ask for worlds until one comes that was not judged yet: a simulator that was started anew begins again."""
@@ -117,14 +117,14 @@ class Evaluator(Node):
         return start
 
     def _watch(self, seed: int) -> Steps:
-        spent_s, last_s = 0.0, float(self._truth["time"])
+        spent_ns, last_ns = 0, self._truth["stamp_ns"]
         while True:
             yield
             truth = self._truth
-            if truth["seed"] != seed or truth["time"] < last_s:
+            if truth["seed"] != seed or truth["stamp_ns"] < last_ns:
                 return "failure", "restarted"
-            spent_s += truth["time"] - last_s if self._authority == "policy" else 0.0
-            last_s = truth["time"]
+            spent_ns += truth["stamp_ns"] - last_ns if self._authority == "policy" else 0
+            last_ns = truth["stamp_ns"]
             if self._event.get("event") in ("success", "failure", "discarded"):
                 return self._event["event"], "operator"
             if truth["success"]:
@@ -132,7 +132,7 @@ class Evaluator(Node):
             for why in ("fallen", "dropped"):
                 if truth[why]:
                     return "failure", why
-            if spent_s > MAX_EPISODE_S:
+            if spent_ns > MAX_EPISODE_S * 1e9:
                 return "failure", "timeout"
 
     def _call(self, name: str, needed: bool = True) -> Steps:

@@ -46,10 +46,6 @@ class Outcome:
     deaths: list[Death] = field(default_factory=list)
 
 
-class Ended(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The graph's arguments, written as for a ROS 2 launch file."""
     lines = [f"  {name}:={as_text(argument.default)}  {argument.description}" for name, argument in ARGUMENTS.items()]
@@ -89,8 +85,6 @@ def run_graph(values: Mapping[str, Value], console: Console) -> Outcome:
     preflight.check(values, graph)
     logs = Path("build/log") / datetime.now().strftime("%Y%m%d-%H%M%S")
     listener = StatusListener()
-    for number in ENDING_SIGNALS:  # SIGINT is set too: a shell's background job starts with it ignored
-        signal.signal(number, _raise_ended)
     try:
         _refuse_second_graph(listener, graph)
         return _watch(Processes(graph, logs, os.environ), listener, console, _title(values, logs))
@@ -111,10 +105,13 @@ def _watch(processes: Processes, listener: StatusListener, console: Console, tit
     console.print(title)
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     printed = ""
+    asked: list[int] = []  # signals; noted only, since an exception must not cross the executor
+    for number in ENDING_SIGNALS:  # SIGINT is set too: a shell's background job starts with it ignored
+        signal.signal(number, lambda number, _: asked.append(number))
     try:
         processes.start()
         with live or nullcontext():
-            while not (outcome.finished or outcome.refusal):
+            while not (asked or outcome.finished or outcome.refusal):
                 listener.spin(TICK_S)
                 _judge(processes.poll(), listener, outcome, console)
                 if live:
@@ -122,11 +119,9 @@ def _watch(processes: Processes, listener: StatusListener, console: Console, tit
                 elif (line := score(listener.heard.evaluation)) != printed:
                     printed = line
                     console.print(line)
-    except Ended:
-        console.print("stopping")
+        if asked:
+            console.print("stopping")
     finally:
-        for number in ENDING_SIGNALS:  # a second Ctrl-C must not leave nodes behind; the patience in stop() is finite
-            signal.signal(number, signal.SIG_IGN)
         processes.stop(console.print)
     return outcome
 
@@ -152,8 +147,3 @@ def _title(values: Mapping[str, Value], logs: Path) -> str:
     panel = "no panel" if values["headless"] else f"panel http://127.0.0.1:{values['port']}"
     clock = "lockstep" if values["lockstep"] else "real time"
     return f"{values['robot']} {values['task']}, {clock}   {panel}   logs {logs}   Ctrl-C ends"
-
-
-def _raise_ended(_number: int, _frame: object) -> None:
-    raise Ended
-
