@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import rclpy
 from graph import Robot, start_recorder
+from rclpy.qos import QoSProfile
+
+from retake import qos
 
 DOMAIN_ID = 41 + os.getpid() % 9  # two runs of these tests at a time may meet, but seldom
 
@@ -22,11 +25,11 @@ def own_domain() -> None:
 
 
 @contextmanager
-def new_robot() -> Iterator[Robot]:
+def new_robot(profile: QoSProfile = qos.RECORD) -> Iterator[Robot]:
     """A robot that has not yet met anybody; one that has would go on talking to a killed recorder for 20 s."""
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN_ID)
-    node = Robot(context)
+    node = Robot(context, profile)
     yield node
     node.destroy_node()
     rclpy.try_shutdown(context=context)

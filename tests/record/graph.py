@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Imu, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -27,17 +28,18 @@ STATES = ("joint_states", "joint_command", "applied_joint_command")
 class Robot(Node):
     """Publishes what a G1 does, at its rates and sizes, and calls the recorder's services."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, profile: QoSProfile = qos.RECORD) -> None:
+        """`profile` keeps what a reader on a busy machine has not yet taken: 10 messages are 20 ms at 500 Hz."""
         super().__init__("robot", namespace="/g1", context=context)
-        self.states = {name: self.create_publisher(JointState, name, qos.STREAM) for name in STATES}
-        self.imu = self.create_publisher(Imu, "imu", qos.STREAM)
-        self.actions = {name: self.create_publisher(JointTrajectory, name, qos.STREAM)
+        self.states = {name: self.create_publisher(JointState, name, profile) for name in STATES}
+        self.imu = self.create_publisher(Imu, "imu", profile)
+        self.actions = {name: self.create_publisher(JointTrajectory, name, profile)
                         for name in ("measured_action", "reference")}
         self.images = {name: self.create_publisher(CompressedImage, f"camera/{name}/color/image_raw/compressed",
-                                                   qos.CAMERA) for name in ("head", "chest")}
+                                                   profile) for name in ("head", "chest")}
         self.authority = self.create_publisher(String, "authority", qos.LATCHED)
-        self.provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.STREAM)
-        self.truth = self.create_publisher(String, "ground_truth/task", qos.STREAM)
+        self.provenance = self.create_publisher(DiagnosticStatus, "provenance", profile)
+        self.truth = self.create_publisher(String, "ground_truth/task", profile)
         self.events: list[dict] = []
         self.create_subscription(String, "episode/event", lambda m: self.events.append(json.loads(m.data)), qos.LATCHED)
         self.executor_ = SingleThreadedExecutor(context=context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 from conftest import new_robot
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import STATES, Robot, stop
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from std_msgs.msg import String
@@ -173,7 +173,8 @@ def test_diagnostics_say_rates_and_losses(root: Path, recorder: subprocess.Popen
     assert float(reports[-1]["megabytes"]) > 0 and reports[-1]["episode"]
 
 
-def test_a_stalled_recorder_says_what_it_lost(root: Path, recorder: subprocess.Popen, robot: Robot) -> None:
+def stall(robot: Robot, recorder: subprocess.Popen, root: Path) -> dict:
+    """Stop the process for 0.6 s of an episode of 600 steps; return the meta."""
     robot.wait_for_recorder()
     assert robot.ask("episode/start").success
     robot.run(0, 100)
@@ -184,7 +185,16 @@ def test_a_stalled_recorder_says_what_it_lost(root: Path, recorder: subprocess.P
     robot.run(400, 600)
     time.sleep(1.0)
     ended = robot.ask("episode/failure")
-    meta = json.loads((root / ended.message / "episode.json").read_text())
-    for topic in STATES:
-        assert meta["messages"][f"/g1/{topic}"] + meta["lost"].get(f"/g1/{topic}", 0) == 600
-    assert meta["lost"], "stopped for 0.6 s behind publishers that keep 10 messages"
+    return read_meta(root / ended.message)
+
+
+def test_a_stalled_recorder_catches_up(root: Path, recorder: subprocess.Popen, robot: Robot) -> None:
+    meta = stall(robot, recorder, root)
+    assert meta["lost"] == {} and all(meta["messages"][f"/g1/{topic}"] == 600 for topic in STATES)
+
+
+def test_what_publishers_no_longer_have_is_counted_as_lost(root: Path, recorder: subprocess.Popen) -> None:
+    with new_robot(QoSProfile(depth=10)) as robot:
+        meta = stall(robot, recorder, root)
+    assert all(meta["lost"][f"/g1/{topic}"] >= 100 for topic in STATES)
+    assert all(meta["messages"][f"/g1/{topic}"] + meta["lost"][f"/g1/{topic}"] == 600 for topic in STATES)
