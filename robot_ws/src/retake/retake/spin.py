@@ -14,37 +14,47 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from retake.errors import UserError
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # for timers that must go on when /clock stands still
+NOTICE_S = 0.2  # a node that nothing happens to notices a signal so late
 
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Run one node until the context ends; the exit code is 0, or 1 when the node refused to start."""
-    # rclpy's own handler ends the context, and the loop with it; Python's would raise in the middle of a callback
-    signal.signal(signal.SIGINT, lambda *_: None)
-    rclpy.init(args=list(args) if args is not None else None)
+    """Run one node until SIGINT or SIGTERM; the exit code is 0, or 1 when the node refused to start.
+
+    rclpy's own signal handlers are off: they end the context in the middle of a callback, which then fails.
+    """
+    ended, is_built = Future(), False
+
+    def on_signal(*_: object) -> None:
+        if not is_built:
+            raise KeyboardInterrupt
+        ended.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
     try:
+        rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
         try:
             node = make_node()
         except (ValueError, OSError) as error:
             raise UserError(str(error)) from error
         executor = EventsExecutor()
         executor.add_node(node)
-        never = Future()
-        while rclpy.ok():
-            executor.spin_until_future_complete(never, 1.0)
+        is_built = True
+        while not ended.done() and rclpy.ok():
+            executor.spin_until_future_complete(ended, NOTICE_S)
     except UserError as error:  # also from a callback: the node must not go on
         print(f"{make_node.__name__}: {error}", file=sys.stderr, flush=True)
         return 1
-    except (ExternalShutdownException, RuntimeError):
-        if rclpy.ok():
-            raise  # else: the context ended, perhaps while the node was being built
+    except KeyboardInterrupt:
+        pass
     finally:
         rclpy.try_shutdown()
     return 0
