@@ -59,8 +59,8 @@ def g1_visuals() -> Visuals:
     """Decimated meshes and the bodies they sit on; makes them on first use, safely from several processes at once."""
     folder = _decimated()
     described = json.loads((folder / "visuals.json").read_text())
-    geoms = (VisualGeom(**{key: value if isinstance(value, str) else tuple(value) for key, value in geom.items()})
-             for geom in described["geoms"])
+    geoms = (VisualGeom(geom["body"], geom["mesh_file"], tuple(geom["position"]), tuple(geom["quat_xyzw"]),
+                        tuple(geom["rgba"])) for geom in described["geoms"])
     return Visuals(folder, tuple(geoms))
 
 
@@ -147,7 +147,8 @@ def _visual_geoms(mjcf: Path) -> list[dict]:
     """Visual geoms of an MJCF as dictionaries of VisualGeom's fields; only what this model uses is understood."""
     root = ElementTree.parse(mjcf).getroot()
     files = {mesh.get("name"): mesh.get("file") for mesh in root.iterfind("asset/mesh")}
-    rgba = {material.get("name"): _numbers(material.get("rgba")) for material in root.iterfind("asset/material")}
+    materials = root.iterfind("asset/material")
+    rgba = {material.get("name"): _numbers(material.get("rgba", "1 1 1 1")) for material in materials}
     geoms = []
     for body in root.iterfind("worldbody//body"):
         for geom in body.iterfind("geom[@mesh]"):

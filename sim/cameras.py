@@ -3,7 +3,7 @@
 head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the box and the shelf
        from above while the robot stands, and the near part of the box's top when it bends down to it.
 chest  a second camera that a G1 can carry: a D455 (wider lens) on the sternum, straight ahead. Standing, it sees the
-       shelf's edge, also past a carried box; bent over a low stand, where the head camera looks at the robot's own feet,
+       shelf's edge, also past a carried box; bent over a low stand, where the head camera looks at the robot's feet,
        it has the whole box and both hands in the middle of its picture.
 
 Both are fixed to the torso, so the picture says where things are relative to the arms' shoulders.
@@ -99,7 +99,8 @@ class CameraRig:
         camera.fixedcamid = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_CAMERA, name)
         if camera.fixedcamid < 0:
             raise ValueError(f"unknown camera {name!r}; there are: {', '.join((*CAMERAS, SPECTATOR))}")
-        mujoco.mjv_updateScene(self.model, self._data, self._option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self.model, self._data, self._option, None, camera, everything, self._scene)
         mujoco.mjr_render(self._rect, self._scene, self._context)
         picture = np.empty((self.height, self.width, 3), np.uint8)
         mujoco.mjr_readPixels(picture, None, self._rect, self._context)
@@ -113,7 +114,8 @@ def optical_frame(name: str) -> str:
 
 def to_jpeg(picture: np.ndarray) -> bytes:
     """JPEG of a picture (height, width, 3) uint8 RGB."""
-    encoded, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:
         raise ValueError(f"cannot encode a picture of shape {picture.shape}; it must be (height, width, 3) uint8")
     return jpeg.tobytes()

@@ -34,11 +34,11 @@ class CollectError(ValueError):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="g1_box", help=f"what to demonstrate: {', '.join(TASKS)}")
     parser.add_argument("--episodes", type=int, default=200, help="how many seeds, from --seed on")
-    parser.add_argument("--seed", type=int, default=0, help=f"the first seed; seeds from {HELD_OUT_SEED} on are held out")
+    parser.add_argument("--seed", type=int, default=0, help=f"the first seed; from {HELD_OUT_SEED} on: held out")
     parser.add_argument("--out", type=Path, default=Path("data/g1_box"), help="folder that the episodes' folders go to")
     parser.add_argument("--workers", type=int, default=2, help="processes, about one per core")
     parser.add_argument("--noise", type=float, default=0.0,
-                        help="scale of the smooth disturbance of what is executed (0 off, 1 about 1.2 cm at the hands); "
+                        help="scale of a smooth disturbance of what is executed (0 off, 1 about 1.2 cm at the hands); "
                              "the label topic expert_action stays clean")
     parser.add_argument("--start-spread", type=float, default=0.0,
                         help="scale of random starting poses (0 off, 1 up to 8 cm per hand)")

@@ -30,7 +30,14 @@ class ControlLoop:
         self.clamped: list[str] = []  # channels slowed at the newest reference
         self.sensors: Sensors = self.world.sensors()
         self._command = self.controller.step(self.sensors, None)
-        self.reference = channels.validated(self.controller.measured_action)
+        self.reference = channels.validated(self.measured_action)
+
+    @property
+    def measured_action(self) -> np.ndarray:
+        """(17,) the pose the robot has, in ACTION_CHANNELS."""
+        action = self.controller.measured_action
+        assert action is not None  # reset has stepped the controller
+        return action.copy()
 
     @property
     def reference_due(self) -> bool:

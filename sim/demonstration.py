@@ -51,8 +51,8 @@ class Demonstrator:
         self._task.randomise(seed)
         self._loop.reset()
         self._approach(rng)
-        meta = {"task": self._task.name, "seed": seed, "policy_hash": "expert", "demonstration": asdict(self._variation),
-                "authority": [[self._stamp_ns, "policy"]]}
+        meta = {"task": self._task.name, "seed": seed, "policy_hash": "expert",
+                "demonstration": asdict(self._variation), "authority": [[self._stamp_ns, "policy"]]}
         log = EpisodeLog(episode_folder(root, seed), meta, self._rig)
         with log.writer:
             self._play(BoxExpert(self._task.scene, seed), ReferenceNoise(rng, self._variation.noise), log)
@@ -77,7 +77,7 @@ class Demonstrator:
                 label = expert.act((loop.steps - begin) * g1.CONTROL_DT, start)
                 executed = noise.disturb(label)
                 log.joints(loop.sensors, stamp_ns)
-                log.vector("measured_action", loop.controller.measured_action, stamp_ns)
+                log.vector("measured_action", loop.measured_action, stamp_ns)
             if loop.steps % CAMERA_STEPS == 0:
                 log.pictures(self._world.render_state(), stamp_ns)
             if loop.steps % TRUTH_STEPS == 0:

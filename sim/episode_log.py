@@ -1,9 +1,10 @@
-"""Writes what happens in one process as the recorder writes what the graph's nodes publish: same topics, types, stamps."""
+"""Writes what happens in one process as the recorder writes the graph: same topics, types and stamps."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class EpisodeLog:
         message = self._types["std_msgs/msg/String"](json.dumps(truth))
         self.writer.write(f"{NAMESPACE}/ground_truth/task", "std_msgs/msg/String", message, stamp_ns)
 
-    def _camera_info(self, name: str, stamp_ns: int) -> object:
+    def _camera_info(self, name: str, stamp_ns: int) -> Any:
         fx, fy, cx, cy = self._rig.intrinsics(name)
         region = self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
         return self._types["sensor_msgs/msg/CameraInfo"](
@@ -57,6 +58,6 @@ class EpisodeLog:
             binning_x=0, binning_y=0, roi=region,
         )  # fmt: skip
 
-    def _header(self, stamp_ns: int, frame_id: str) -> object:
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
         sec, nanosec = divmod(stamp_ns, 1_000_000_000)
         return self._types["std_msgs/msg/Header"](self._types["builtin_interfaces/msg/Time"](sec, nanosec), frame_id)

@@ -87,7 +87,7 @@ class G1BoxEnv(gymnasium.Env):
 
     def _observation(self) -> dict[str, np.ndarray]:
         sensors = self._loop.sensors
-        observation = {"state": self._loop.controller.measured_action.copy(), "q": sensors.q.copy(), "dq": sensors.dq.copy()}
+        observation = {"state": self._loop.measured_action, "q": sensors.q.copy(), "dq": sensors.dq.copy()}
         if self._cameras and self._rig is not None:
             observation |= self._rig.draw(self._world.render_state())
         return observation

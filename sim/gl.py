@@ -31,8 +31,8 @@ class GLContext(Protocol):
 
 def offscreen_context(width: int, height: int) -> GLContext:
     """A context of `width` x `height` pixels; the caller makes it current in the thread that renders."""
-    # One rasteriser thread: at 320x240 Mesa's default, one per core, costs more in waking them than it gains. Mesa reads
-    # this when its driver is loaded, thus before EGL is tried.
+    # One rasteriser thread: at 320x240 Mesa's default, one per core, costs more in waking them than it gains. Mesa
+    # reads this when its driver is loaded, thus before EGL is tried.
     os.environ.setdefault("LP_NUM_THREADS", "1")
     if choose_backend() == "egl":
         from mujoco.egl import GLContext as Context
@@ -50,7 +50,7 @@ def choose_backend() -> str:
     if asked in BACKENDS:
         return asked
     if asked:
-        raise NoOpenGLError(f"MUJOCO_GL={asked} cannot render without a screen; allowed: {', '.join(BACKENDS)}, or unset")
+        raise NoOpenGLError(f"MUJOCO_GL={asked} needs a screen; allowed: {', '.join(BACKENDS)}, or unset")
     if _egl_starts():
         return "egl"
     if ctypes.util.find_library("OSMesa"):

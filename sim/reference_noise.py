@@ -1,4 +1,4 @@
-"""Smooth disturbances of the executed reference, so that demonstrations show how to come back (DART, Laskey et al. 2017).
+"""Smooth disturbances of the executed reference: demonstrations then show how to come back (DART, Laskey et al. 2017).
 
 What is executed is disturbed, what is learnt (`expert_action`) stays clean: from where the disturbance has brought the
 robot, the label leads back.
@@ -39,7 +39,8 @@ class ReferenceNoise:
         self._slow += (1 - self._decay) * (self._rng.standard_normal(len(_STD)) - self._slow)
         self._smooth += (1 - self._decay) * (self._slow - self._smooth)
         noise = self._scale * self._gain * _STD * self._smooth
-        common, apart, turn = noise[:3], noise[3:6] * (action[g1.SQUEEZE] < _SQUEEZING_N), rotations.from_rotvec(noise[6:9])
+        common, turn = noise[:3], rotations.from_rotvec(noise[6:9])
+        apart = noise[3:6] * (action[g1.SQUEEZE] < _SQUEEZING_N)
         disturbed = action.copy()
         for side, position, quat in ((1, g1.LEFT_POSITION, g1.LEFT_QUAT), (-1, g1.RIGHT_POSITION, g1.RIGHT_QUAT)):
             disturbed[position] += common + side * apart

@@ -1,8 +1,8 @@
 """What the eye sees of a world, as one flat array: written where physics runs, read where pictures are made.
 
 Both sides hold the same model (same builder). Sent are the pose of every joint and everything that a task may change
-from a seed: pose of the bodies that do not belong to the robot, size, place and colour of their geoms, the lights. What is
-fixed to the world body, the floor, is not sent: the drawing side may have its own.
+from a seed: pose of the bodies that do not belong to the robot, size, place and colour of their geoms, the lights.
+What is fixed to the world body, the floor, is not sent: the drawing side may have its own.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ def place_box(world, position, half_size=0.03):
     G1BoxTask(world).randomise(0)
     start = world.model.joint("box").qposadr[0]
     world.data.qpos[start : start + 3] = position
+    world.model.body("shelf").pos = (4.0, 0.0, 0.9)  # out of the way
     box = world.model.geom("box").id
     world.model.geom_size[box], world.model.geom_rgba[box] = half_size, MAGENTA
     mujoco.mj_forward(world.model, world.data)
