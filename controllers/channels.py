@@ -28,7 +28,7 @@ _POSITIONS = (LEFT_POSITION, RIGHT_POSITION)
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """One action by meaning: palm poses in `odom` (m, quaternion xyzw), pelvis height (m), torso pitch (rad), squeeze (N)."""
+    """One action by meaning: palm poses in `odom` (m, xyzw), pelvis height (m), torso pitch (rad), squeeze (N)."""
 
     left_position: np.ndarray
     left_quat_xyzw: np.ndarray

@@ -1,8 +1,8 @@
 """Where the pelvis is, from the IMU, the joint encoders and the motors' torque estimates alone.
 
-Leg odometry: a foot that carries weight does not move, so the pelvis moves opposite to it. `odom` is the midpoint of the
-soles at reset, x along the feet, z up. `predict` gives the pelvis for this step's kinematics, `correct` then uses them:
-one pass of forward kinematics serves estimator and controller.
+Leg odometry: a foot that carries weight does not move, so the pelvis moves opposite to it. `odom` is the midpoint of
+the soles at reset, x along the feet, z up. `predict` gives the pelvis for this step's kinematics, `correct` then uses
+them: one pass of forward kinematics serves estimator and controller.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Sensors:
 
 @dataclass(frozen=True, slots=True)
 class BaseState:
-    """Estimated pelvis: position (3,) m in odom, quaternion xyzw, body-frame velocities (3,), planted feet (2,) bool."""
+    """Estimated pelvis: position (3,) m in odom, quaternion xyzw, body-frame velocities (3,), planted feet (2,)."""
 
     position: np.ndarray
     quat_xyzw: np.ndarray

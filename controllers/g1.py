@@ -1,8 +1,8 @@
 """Unitree G1, 29 degrees of freedom: every number the controllers need, with its source.
 
 Sources, named in the comments below:
-  MJCF   the manufacturer's g1_29dof_rev_1_0 model, as shipped in the `mjlab` wheel; checked by tests/controllers/test_g1.py.
-  motor  Unitree's motor data (rotor inertias, gears, torque and speed limits) as published in mjlab's g1_constants.py.
+  MJCF   the manufacturer's g1_29dof_rev_1_0 model, as shipped in `mjlab`; checked by tests/controllers/test_g1.py.
+  motor  Unitree's motor data (rotor inertias, gears, torque and speed limits), published in mjlab's g1_constants.py.
   ours   chosen here; the comment says why.
 """
 
@@ -77,7 +77,7 @@ Q_HOME.flags.writeable = False
 # Feet. MJCF: seven capsules of 1 cm radius at z = -0.025 in `*_ankle_roll_link`; their corners, slightly inside (ours).
 FOOT_LINKS = ("left_ankle_roll_link", "right_ankle_roll_link")
 SOLE_Z = -0.035  # m, sole plane in the foot link
-FOOT_CORNERS = np.array([[0.115, 0.024, SOLE_Z], [0.115, -0.024, SOLE_Z], [-0.042, 0.024, SOLE_Z], [-0.042, -0.024, SOLE_Z]])
+FOOT_CORNERS = np.array([[x, y, SOLE_Z] for x in (0.115, -0.042) for y in (0.024, -0.024)])
 FOOT_FRICTION = 0.5  # assumed by the controller; the model says 0.6
 
 # Hands. `left_ee` / `right_ee`: middle of the palm surface, axes of `*_wrist_yaw_link` (x to the fingers, z up at home,

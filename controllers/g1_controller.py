@@ -14,7 +14,8 @@ from controllers import channels, g1, rotations
 from controllers.estimator import BaseEstimator, BaseState, Sensors
 from controllers.model import LEFT_HAND, RIGHT_HAND, TORSO, G1Model
 from controllers.self_collision import SelfCollision
-from controllers.whole_body import Gains, WholeBodyQP
+from controllers.tasks import Gains
+from controllers.whole_body import WholeBodyQP
 
 __all__ = ["BaseState", "G1Controller", "JointCommand", "Sensors", "check_sensors"]
 
@@ -27,7 +28,7 @@ LOAD_LEAK_S = 0.3  # s, how fast it is forgotten when nothing is squeezed
 
 @dataclass(frozen=True, slots=True)
 class JointCommand:
-    """q_des (29,) rad, dq_des (29,) rad/s, tau_ff (29,) N·m for the motor law; `damp` asks for KD_DAMP and no position."""
+    """q_des (29,) rad, dq_des (29,) rad/s, tau_ff (29,) N·m for the motor law; `damp`: KD_DAMP and no position."""
 
     q_des: np.ndarray
     dq_des: np.ndarray
@@ -52,6 +53,9 @@ class G1Controller:
         self._collision = SelfCollision(self._model)
         self.qp = WholeBodyQP(self._model, gains)
         self._q, self._v = np.zeros(36), np.zeros(35)
+        self._q_des, self._dq_des, self._tau = np.zeros(29), np.zeros(29), np.zeros(29)
+        self._goal, self._reference = g1.HOME_ACTION.copy(), g1.HOME_ACTION.copy()
+        self._rate, self._acceleration = np.zeros(17), np.zeros(17)
         self.qp_failures = 0
         self.reset()
 
@@ -61,7 +65,7 @@ class G1Controller:
         self.base: BaseState | None = None
         self._load = np.zeros(3)
         self._action: np.ndarray | None = None
-        self.qp.squeeze_force = 0.0
+        self.qp.tasks.squeeze_force = 0.0
         self._collision.reset()
 
     def step(self, sensors: Sensors, action: np.ndarray | None, dt: float = g1.CONTROL_DT) -> JointCommand:
@@ -118,7 +122,7 @@ class G1Controller:
 
     @property
     def measured_action(self) -> np.ndarray | None:
-        """(17,) the pose the robot has, in action channels; hands.squeeze is the force now applied. None before a step."""
+        """(17,) the pose the robot has, in action channels (hands.squeeze: now applied). None before a step."""
         return self._measure() if self._started else None
 
     def _measure(self) -> np.ndarray:
@@ -127,7 +131,7 @@ class G1Controller:
         pitch = np.arctan2(torso[0, 2], torso[2, 2])
         return np.concatenate(
             [model.positions[LEFT_HAND], rotations.from_matrix(left), model.positions[RIGHT_HAND],
-             rotations.from_matrix(right), (self._q[2], pitch, self.qp.squeeze_force)]
+             rotations.from_matrix(right), (self._q[2], pitch, self.qp.tasks.squeeze_force)]
         )  # fmt: skip
 
     def _aligned(self, action: np.ndarray) -> np.ndarray:
@@ -148,10 +152,10 @@ class G1Controller:
             quat *= 1.0 / np.sqrt(quat @ quat)
 
     def _learn_load(self, squeeze: float, dt: float) -> None:
-        """Slow integral of the palms' common sag: the weight of what is carried, N per hand, odom axes. Only downwards:
-        a sideways force is an obstacle, and leaning on it would topple the robot."""
-        if squeeze > 1.0 and self.qp.squeeze_force > 0.5 * squeeze:
-            load = float(self._load[2]) - LOAD_GAIN * dt * float(self.qp.common_error[2])
+        """Slow integral of the palms' common sag: the weight of what is carried, N per hand, odom axes. Only
+        downwards: a sideways force is an obstacle, and leaning on it would topple the robot."""
+        if squeeze > 1.0 and self.qp.tasks.squeeze_force > 0.5 * squeeze:
+            load = float(self._load[2]) - LOAD_GAIN * dt * float(self.qp.tasks.common_error[2])
             self._load = np.array([0.0, 0.0, min(max(load, -LOAD_MAX), 0.0)])
         else:
             self._load = self._load * (1.0 - min(1.0, dt / LOAD_LEAK_S))

@@ -65,7 +65,9 @@ class BoxExpert:
         back, retreat = place + np.array([-0.02, 0, 0.01]), place + np.array([-0.26, 0, 0.0])
         yaw, F = scene.yaw, SQUEEZE_N
 
-        def at(name: str, duration: float, p: np.ndarray, gap: float, turn: float, force: float, ref: np.ndarray) -> Waypoint:
+        def at(
+            name: str, duration: float, p: np.ndarray, gap: float, turn: float, force: float, ref: np.ndarray
+        ) -> Waypoint:
             height, pitch, hand_pitch = body_for(ref[2], ref[0])
             return Waypoint(name, duration, p, gap, turn, height, pitch, force, hand_pitch)
 

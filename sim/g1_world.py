@@ -77,8 +77,11 @@ def _add_scene(spec: mujoco.MjSpec) -> None:
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture.name
     world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 0.05), material="floor",
                    friction=(0.8, 0.02, 0.0001))  # fmt: skip
-    world.add_light(name="key", pos=(0.5, 1.0, 3.0), dir=(-0.1, -0.3, -1.0), diffuse=(0.6, 0.6, 0.6), castshadow=False)
-    world.add_light(name="fill", pos=(-1.0, -1.5, 2.5), dir=(0.4, 0.5, -1.0), diffuse=(0.35, 0.35, 0.35), castshadow=False)
+    for name, pos, direction, grey in (
+        ("key", (0.5, 1.0, 3.0), (-0.1, -0.3, -1.0), 0.6),
+        ("fill", (-1.0, -1.5, 2.5), (0.4, 0.5, -1.0), 0.35),
+    ):
+        world.add_light(name=name, pos=pos, dir=direction, diffuse=(grey, grey, grey), castshadow=False)
     stand = world.add_body(name="stand", pos=(0.42, 0, 0.2))
     stand.add_geom(name="stand", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.11, 0.13, 0.2), rgba=(0.55, 0.45, 0.35, 1))
     shelf = world.add_body(name="shelf", pos=(0.65, 0, 0.85))

@@ -7,7 +7,8 @@ from controllers import g1
 from controllers.g1_controller import G1Controller, Sensors
 from controllers.model import G1Model
 from controllers.self_collision import SelfCollision
-from controllers.whole_body import WholeBodyQP, sole_rows
+from controllers.sole import sole_rows
+from controllers.whole_body import WholeBodyQP
 
 STANDING = np.concatenate([[0.0, 0.0, 0.757, 0, 0, 0, 1], g1.Q_HOME])
 BOTH = np.array([True, True])

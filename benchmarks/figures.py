@@ -1,0 +1,48 @@
+"""What a figure is, and the list of all of them. Each is measured by one function; several may come from one run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+COMPARE = {"at most": operator.le, "at least": operator.ge, "exactly": operator.eq}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with a goal. `bound` is compared as `how` says ("at most", "at least", "exactly")."""
+
+    key: str
+    what: str
+    how: str
+    bound: float
+    unit: str
+    measure: Callable[[], dict[str, dict[str, Any]]]  # from key to {value, peer, ...}; one call may fill several keys
+
+    def met(self, value: float) -> bool:
+        """True when the value reaches the goal."""
+        return bool(COMPARE[self.how](value, self.bound))
+
+
+def all_figures() -> tuple[Figure, ...]:
+    """Every figure of `make bench`, quick ones first."""
+    from benchmarks import controller, environment, graph
+
+    return (
+        Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
+               controller.whole_body_step),
+        Figure("wbc_step_vs_floor", "whole-body step / Pinocchio terms + 59-variable QP alone", "at most", 1.5, "x",
+               controller.whole_body_step),
+        Figure("env_rtf", "one-process environment without cameras", "at least", 5.0, "x real time", environment.speed),
+        Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
+               graph.takeover_latency),
+        Figure("g1_box_expert_success", "scripted expert, 100 held-out seeds", "at least", 0.95, "",
+               environment.expert),
+        Figure("g1_box_policy_success", "trained policy, 50 held-out seeds, full graph in lockstep", "at least", 0.80,
+               "", graph.policy),
+        Figure("lockstep_rtf", "full graph in lockstep with cameras at 15 Hz", "at least", 1.0, "x real time",
+               graph.policy),
+        Figure("falls", "falls in all of the above", "exactly", 0, "", graph.policy),
+    )  # fmt: skip
