@@ -137,4 +137,5 @@ class Operator:
         stamp = conversions.stamp_ns(message.header.stamp)
         if stamp in self._hashed_ns and stamp > self._last_state_ns:  # an unanswered state is published again
             self.n_hashed, self._last_state_ns = self.n_hashed + 1, stamp
-            self.digest.update(np.array([stamp, *message.position, *message.velocity, *message.effort]).tobytes())
+            values = stamp - self._hashed_ns.start, *message.position, *message.velocity, *message.effort
+            self.digest.update(np.array(values).tobytes())

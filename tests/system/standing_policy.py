@@ -10,8 +10,9 @@ import torch
 
 from controllers.g1 import ACTION_CHANNELS, HOME_ACTION
 from policies.checkpoint import save_checkpoint
-from policies.flow import FlowConfig, FlowPolicy
+from policies.flow import FlowPolicy
 from policies.normalise import Normaliser
+from policies.policy import PolicyConfig
 
 HALF_RANGE = 0.002
 
@@ -21,6 +22,6 @@ def write_standing_policy(folder: Path) -> Path:
     torch.manual_seed(0)
     state = Normaliser(ACTION_CHANNELS, np.asarray(HOME_ACTION, float), np.full(len(ACTION_CHANNELS), 1.0))
     action = Normaliser(ACTION_CHANNELS, np.asarray(HOME_ACTION, float), np.full(len(ACTION_CHANNELS), HALF_RANGE))
-    config = FlowConfig(action_channels=ACTION_CHANNELS, state_channels=ACTION_CHANNELS, cameras=("head", "chest"))
+    config = PolicyConfig(action_channels=ACTION_CHANNELS, state_channels=ACTION_CHANNELS, cameras=("head", "chest"))
     save_checkpoint(folder, FlowPolicy(config, state, action), "g1", "g1_box", {"steps": 0})
     return folder
