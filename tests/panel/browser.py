@@ -41,7 +41,7 @@ class Browser:
         # in one go: the status is redrawn four times a second, and an element found is soon gone
         return self.driver.execute_script("return document.getElementById(arguments[0])?.innerText ?? ''", name)
 
-    def says(self, name: str, words: str, seconds: float = 40.0) -> None:
+    def says(self, name: str, words: str, seconds: float = 60.0) -> None:
         """Wait until the status or answer contains `words`."""
         try:
             wait_for(lambda: words in self.text(name), seconds)

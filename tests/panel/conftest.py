@@ -12,6 +12,7 @@ from stub_graph import RunningStub
 from waiting import free_port, wait_for
 
 DOMAIN = "52"
+START_S = 120.0  # 3 s on an idle machine; beside other work much longer
 
 
 @dataclass
@@ -50,14 +51,14 @@ def run_panel(own_domain, tmp_path_factory):
             [sys.executable, "-m", "retake.teleop_web", "--ros-args", "-r", f"__ns:={namespace}", *words],
             stdout=log.open("w"), stderr=subprocess.STDOUT)
         started.append(Panel(port, process, log))
-        wait_for(lambda: "panel: http" in log.read_text() or process.poll() is not None)
+        wait_for(lambda: "panel: http" in log.read_text() or process.poll() is not None, START_S)
         return started[-1]
 
     yield run
     for panel in started:
         panel.process.terminate()
     for panel in started:
-        panel.process.wait(15)
+        panel.process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,7 @@ class RunningStub:
 if __name__ == "__main__":
     stub = RunningStub(int(sys.argv[1]))
     try:
-        time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 3600)
+        while rclpy.ok():  # until SIGINT or SIGTERM
+            time.sleep(0.2)
     finally:
         stub.close()

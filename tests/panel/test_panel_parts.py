@@ -181,6 +181,10 @@ class TestStatus:
     def test_banner(self, authority, driver, you, words):
         assert words in status_html(Status(authority, driver, you, (), (0.7, 1.0)))
 
+    def test_a_fall_is_said(self):
+        assert "DOWN" in status_html(Status("policy", "", "browser 1", (), (0.1, 80.0)))
+        assert "DOWN" not in status_html(Status("policy", "", "browser 1", (), (0.7, 5.0)))
+
     def test_tilt(self):
         lying = pin.Quaternion(pin.utils.rotate("y", np.pi / 2)).coeffs()
         assert tilt_deg(lying) == pytest.approx(90.0)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(what: Callable[[], object], seconds: float = 40.0) -> object:
+def wait_for(what: Callable[[], object], seconds: float = 60.0) -> object:
     """The first true value of `what`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

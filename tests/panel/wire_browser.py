@@ -38,7 +38,7 @@ class WireBrowser:
         """Everything that the page's HTML says."""
         return " ".join(re.sub("<[^>]*>", " ", p["content"]) for p in list(self._things.values()) if "content" in p)
 
-    def says(self, words: str, seconds: float = 10.0) -> None:
+    def says(self, words: str, seconds: float = 30.0) -> None:
         """Wait until the page says `words`."""
         end = time.monotonic() + seconds
         while words not in self.text():
@@ -65,7 +65,7 @@ class WireBrowser:
 
     def is_refused(self) -> str:
         """Wait for the server to close the connection; its reason."""
-        self._thread.join(10.0)
+        self._thread.join(30.0)
         assert not self._thread.is_alive()
         return self.closed_with
 
@@ -74,7 +74,7 @@ class WireBrowser:
         self._socket.close()
 
     def _find(self, label: str, command: bool = False) -> str:
-        end = time.monotonic() + 10.0
+        end = time.monotonic() + 30.0
         while time.monotonic() < end:
             for uuid, thing in list(self._things.items()):
                 if thing.get("label") == label and ("hotkey" in thing) == command:

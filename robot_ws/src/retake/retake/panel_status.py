@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from controllers import g1
+
 GREEN, AMBER, RED, GREY, BLUE, VIOLET = "#2b8a3e", "#b35c00", "#c92a2a", "#495057", "#1864ab", "#6741d9"  # under white
 TEXT = {GREEN: "#51cf66", AMBER: "#ffa94d", RED: "#ff6b6b", GREY: "#adb5bd"}  # the same on the dark page
 
@@ -74,12 +76,15 @@ def status_html(status: Status) -> str:
         colour = GREEN if yours else colour
         headline = "YOU DRIVE" if yours else headline
         explanation = "drag the hands, or use sliders and keys" if yours else f"{status.driver} drives"
+    down = ""
+    if status.pelvis is not None and np.radians(status.pelvis[1]) > g1.FALL_TILT:
+        down = f'<div style="background:{RED};color:#fff;padding:4px 12px;font-weight:700">THE ROBOT IS DOWN</div>'
     rows = "".join(_row(limit.label, *age_look(limit, age)) for limit, age in status.ages)
     return (
         f'<div id="retake-status" data-authority="{html.escape(status.authority or "")}" style="margin:0 12px 8px">'
         f'<div style="background:{colour};color:#fff;border-radius:6px;padding:8px 12px;margin-bottom:8px">'
         f'<div style="font-size:22px;font-weight:700;line-height:1.2">{html.escape(headline)}</div>'
-        f'<div style="font-size:12px">{html.escape(explanation)}</div></div>'
+        f'<div style="font-size:12px">{html.escape(explanation)}</div></div>{down}'
         f'<table style="width:100%;font-size:12px;border-collapse:collapse">{rows}{_facts(status)}</table></div>'
     )
 
@@ -107,12 +112,11 @@ def answer_html(text: str, good: bool | None) -> str:
 
 
 def keys_html(keys: list[tuple[str, str]]) -> str:
-    """Table of keyboard shortcuts: (key, what it does)."""
+    """List of keyboard shortcuts: (key, what it does)."""
     cap = ('<kbd style="border:1px solid #adb5bd;border-bottom-width:2px;border-radius:4px;padding:0 5px;'
            'font-family:inherit;font-size:11px">{}</kbd>')
     rows = "".join(
-        '<tr><td style="padding:0;width:1%;white-space:nowrap">'
-        f'{" ".join(cap.format(html.escape(k)) for k in key.split())}</td>'
-        f'<td style="padding:0 0 0 8px">{html.escape(does)}</td></tr>'
+        f'<div>{" ".join(cap.format(html.escape(k)) for k in key.split())}</div><div>{html.escape(does)}</div>'
         for key, does in keys)
-    return f'<table style="margin:0 12px 8px;font-size:12px;line-height:20px">{rows}</table>'
+    return ('<div style="display:grid;grid-template-columns:118px 1fr;margin:0 12px 8px;'
+            f'font-size:12px;line-height:21px">{rows}</div>')
