@@ -7,6 +7,7 @@ them: one pass of forward kinematics serves estimator and controller.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ YAW_GAIN = 0.5  # 1/s, planted feet against the IMU's drifting heading
 ANCHOR_GAIN = 1.0  # 1/s, how fast two anchors that disagree (slip) are reconciled
 POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
 VELOCITY_GAIN = 250.0  # 1/s, kinematic velocity into the predicted one (40 Hz)
-FORCE_GAIN = 100.0  # 1/s, low-pass of the foot forces
+FORCE_GAIN = 60.0  # 1/s, low-pass of the foot forces
+SLOW_STEPS = 5  # corrections between those of contacts, anchors and heading, none of which changes in 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class BaseEstimator:
         self._anchors = feet + self._position
         self._foot_yaws = _yaws(model.rotations)
         self.contacts = np.array([True, True])
-        self._weights = np.array([0.5, 0.5])
+        self._weights, self._planted, self._count = np.array([0.5, 0.5]), 2, 0
         self.vertical_forces = np.full(2, 0.5 * 9.81 * model.mass)
         return self.predict(sensors, 0.0)
 
@@ -86,21 +88,26 @@ class BaseEstimator:
     def correct(self, sensors: Sensors, dt: float) -> None:
         """Use the model's kinematics of the predicted pelvis: planted feet neither move nor leave their anchors."""
         model = self._model
-        self._detect_contacts(sensors, dt)
-        if not (self.contacts[0] or self.contacts[1]):
+        self._count += 1
+        slow = self._count % SLOW_STEPS == 0
+        if slow:
+            self._detect_contacts(sensors, SLOW_STEPS * dt)
+        if not self._planted:
             return
         slip = np.matmul(model.rotations[:2], model.twist[:12].reshape(2, 6)[:, :3, None])[:, :, 0]  # (2, 3) odom
         offset = self._anchors - model.positions[:2]
         self._velocity = self._velocity - min(1.0, VELOCITY_GAIN * dt) * (self._weights @ slip)
         self._position = self._position + min(1.0, POSITION_GAIN * dt) * (self._weights @ offset)
-        if self.contacts[0] and self.contacts[1]:
-            self._anchors -= ANCHOR_GAIN * dt * (offset - self._weights @ offset)
-        self._yaw_offset += YAW_GAIN * dt * float(self._weights @ (self._foot_yaws - _yaws(model.rotations)))
+        if slow:
+            dt = SLOW_STEPS * dt
+            if self._planted == 2:
+                self._anchors -= ANCHOR_GAIN * dt * (offset - self._weights @ offset)
+            self._yaw_offset += YAW_GAIN * dt * float(self._weights @ (self._foot_yaws - _yaws(model.rotations)))
 
     def _heading(self, sensors: Sensors) -> np.ndarray:
         """Pelvis orientation in odom, quaternion xyzw."""
         x, y, z, w = sensors.quat_xyzw.tolist()
-        c, s = np.cos(0.5 * self._yaw_offset), np.sin(0.5 * self._yaw_offset)
+        c, s = math.cos(0.5 * self._yaw_offset), math.sin(0.5 * self._yaw_offset)
         norm = (x * x + y * y + z * z + w * w) ** 0.5  # multiply(from_yaw(offset), quat), written out
         return np.array([c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z]) / norm
 
@@ -119,7 +126,8 @@ class BaseEstimator:
         """A foot has landed or left the ground."""
         self.contacts = self.contacts.copy()
         self.contacts[foot] = planted
-        self._weights = self.contacts / max(1, int(self.contacts.sum()))
+        self._planted = int(self.contacts.sum())
+        self._weights = self.contacts / max(1, self._planted)
         if planted:
             model = self._model
             self._anchors[foot] = model.positions[foot]

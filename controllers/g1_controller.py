@@ -19,6 +19,7 @@ from controllers.whole_body import WholeBodyQP
 
 __all__ = ["BaseState", "G1Controller", "JointCommand", "Sensors", "check_sensors"]
 
+COS_FALL_TILT = float(np.cos(g1.FALL_TILT))
 FILTER_HZ = 5.0  # critically damped reference filter: 50 Hz steps come out smooth, 64 ms behind
 LEAK_S = 0.1  # s, the integrated joint set-points forget what the joints do not follow
 LOAD_GAIN = 150.0  # N/(m·s), how fast the carried weight is learnt from the palms' sag
@@ -91,7 +92,7 @@ class G1Controller:
         self._model.update(q, v)
         self._estimator.correct(sensors, dt)
         x, y = float(q[3]), float(q[4])
-        self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < np.cos(g1.FALL_TILT)
+        self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < COS_FALL_TILT
         if self.fallen:
             return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
         if action is not None and action is not self._action:

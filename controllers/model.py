@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import eigenpy
 import numpy as np
 import pinocchio as pin
 
@@ -66,8 +67,10 @@ class G1Model:
         self.J, self.drift, self.twist = np.zeros((30, NV)), np.zeros(30), np.zeros(30)
         self._J_views = [self.J[6 * i : 6 * i + 6] for i in range(5)]
         self._drift_views = [self.drift[6 * i : 6 * i + 6] for i in range(5)]
-        self.positions, self.rotations = np.zeros((5, 3)), np.zeros((5, 3, 3))
-        self._leg_jacobians = np.zeros((2, 6, 6))
+        self._poses = np.zeros((5, 4, 4))
+        self.positions, self.rotations = self._poses[:, :3, 3], self._poses[:, :3, :3]
+        self.leg_inverse = np.zeros((2, 6, 6))
+        self._lu = eigenpy.PartialPivLU(np.eye(6))  # 5 µs an inverse; numpy.linalg.inv takes 27 for the pair
 
     def _add_frame(self, name: str, link: str, offset: np.ndarray) -> int:
         """Add a frame at `offset` (3,) m in `link`, axes of the link."""
@@ -91,19 +94,18 @@ class G1Model:
         pin.computeJointJacobians(model, data)
         pin.jacobianCenterOfMass(model, data, False)
         for i, (frame, axes) in enumerate(zip(self.frames, self._axes, strict=True)):
-            placement = pin.updateFramePlacement(model, data, frame)
-            self.positions[i], self.rotations[i] = placement.translation, placement.rotation
+            self._poses[i] = pin.updateFramePlacement(model, data, frame).homogeneous
             self._J_views[i][:] = pin.getFrameJacobian(model, data, frame, axes)
             self._drift_views[i][:] = pin.getFrameClassicalAcceleration(model, data, frame, axes).vector
         np.matmul(self.J, v, out=self.twist)
         self.M, self.nle, self.com, self.J_com = data.M, data.nle, data.com[0], data.Jcom
-        self._leg_jacobians[0], self._leg_jacobians[1] = self.J[0:6, 6:12], self.J[6:12, 12:18]
-        self.leg_inverse = _inverse(self._leg_jacobians, min(q[_KNEES[0]], q[_KNEES[1]]) < STRAIGHT_KNEE)
+        for i, knee in enumerate(_KNEES):
+            J_leg = self.J[6 * i : 6 * i + 6, 6 + 6 * i : 12 + 6 * i]
+            self.leg_inverse[i] = self._inverse(J_leg, q[knee] < STRAIGHT_KNEE)
 
-
-def _inverse(jacobians: np.ndarray, damped: bool) -> np.ndarray:
-    """(2, 6, 6) inverses; with damping where a straight knee makes them singular."""
-    if not damped:
-        return np.linalg.inv(jacobians)
-    transposed = jacobians.transpose(0, 2, 1)
-    return np.linalg.solve(transposed @ jacobians + DAMPING * np.eye(6), transposed)
+    def _inverse(self, J_leg: np.ndarray, damped: bool) -> np.ndarray:
+        """(6, 6) inverse; with damping where a straight knee makes it singular."""
+        if not damped:
+            self._lu.compute(J_leg)
+            return self._lu.inverse()
+        return np.linalg.solve(J_leg.T @ J_leg + DAMPING * np.eye(6), J_leg.T)

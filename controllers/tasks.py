@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,8 @@ class WholeBodyTasks:
         """(30,) desired frame accelerations minus drift: PD on the filtered reference, damping on the feet."""
         model, error = self._model, self._error
         left, right = pin.XYZQUATToSE3(reference[0:7]), pin.XYZQUATToSE3(reference[7:14])
-        c, s = np.cos(reference[g1.TORSO_PITCH]), np.sin(reference[g1.TORSO_PITCH])
+        pitch = float(reference[g1.TORSO_PITCH])
+        c, s = math.cos(pitch), math.sin(pitch)
         torso = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         error[_LEFT] = reference[0:3] - model.positions[LEFT_HAND]
         error[_RIGHT] = reference[7:10] - model.positions[RIGHT_HAND]
@@ -111,7 +113,7 @@ class WholeBodyTasks:
         """(3,) desired angular acceleration of the pelvis, body axes: a share of the torso's pitch, no roll, no yaw."""
         half = 0.5 * self.gains.pelvis_share * float(reference[g1.TORSO_PITCH])
         x, y, z, w = q[3:7].tolist()
-        s, c = np.sin(half), np.cos(half)  # error = conjugate(q) * (0, s, 0, c), vector part, small angles
+        s, c = math.sin(half), math.cos(half)  # error = conjugate(q) * (0, s, 0, c), vector part, small angles
         error = np.array([-x * c + z * s, w * s - y * c, -z * c - x * s])
         return (2.0 * self.gains.kp_torso) * error - self.gains.kd_torso * v[3:6]
 

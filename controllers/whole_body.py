@@ -116,11 +116,11 @@ class WholeBodyQP:
 
     def _joint_bounds(self, q: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Joint accelerations (29,), (29,) that keep position and velocity in their limits (exponential barrier)."""
-        k, dq = self.gains.limit_rate, v[6:]
-        brake = (2 * k) * dq
-        upper = np.minimum((k * k) * (g1.Q_UPPER - q[7:]) - brake, _K_SPEED * k - k * dq)
-        lower = np.maximum((k * k) * (g1.Q_LOWER - q[7:]) - brake, -_K_SPEED * k - k * dq)
-        return np.maximum(upper, -300.0), np.minimum(lower, 300.0)
+        k = self.gains.limit_rate
+        q_signed, brake = _SIGNS * q[7:], (k * _SIGNS) * v[6:]  # (2, 29): upper limits, and lower ones as upper of -q
+        bounds = np.minimum((k * k) * (_Q_LIMITS - q_signed) - 2.0 * brake, k * _SPEEDS - brake)
+        bounds = np.maximum(bounds, -300.0)  # rad/s²: beyond a limit, no more than a firm push back
+        return bounds[0], -bounds[1]
 
     def _solve_lazily(
         self, legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray, bounds: tuple[np.ndarray, np.ndarray],
@@ -137,12 +137,13 @@ class WholeBodyQP:
             a_legs = legs @ x[:6] + legs_0
             a = np.concatenate([x[:6], a_legs, x[6:NU]])
             tau = self._model.M[6:] @ a + bias[6:] - x[NU:] @ self._model.J[:12, 6:]
-            legal = (np.abs(tau) <= g1.TAU_MAX).all() and (a_legs <= upper).all() and (a_legs >= lower).all()
+            clipped = np.minimum(np.maximum(tau, -g1.TAU_MAX), g1.TAU_MAX)
+            legal = (clipped == tau).all() and not ((a_legs > upper) | (a_legs < lower)).any()
             if legal or attempt:
                 break
             self.extended_solves += 1
             program = self._extend(program, legs, legs_0, bias, bounds)
-        return a, np.minimum(np.maximum(tau, -g1.TAU_MAX), g1.TAU_MAX)
+        return a, clipped
 
     @staticmethod
     def _reduce(rows: np.ndarray, legs: np.ndarray, legs_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,4 +169,6 @@ class WholeBodyQP:
 
 _KEPT = np.r_[0:6, 18:NV]
 _UPPER_HOME = g1.Q_HOME[12:]
-_K_SPEED = 0.9 * g1.DQ_MAX  # rad/s
+_SIGNS = np.array([[1.0], [-1.0]])
+_Q_LIMITS = np.stack([g1.Q_UPPER, -g1.Q_LOWER])  # rad
+_SPEEDS = 0.9 * g1.DQ_MAX  # rad/s
