@@ -5,10 +5,11 @@ Starts what retake/graph.py lists, as `retake up` does, with the same arguments;
 
 import sys
 
-from launch import LaunchDescription, LaunchContext, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from retake import graph, preflight
 from retake.up import DEFAULT_ENVIRONMENT
 

@@ -11,7 +11,7 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from retake.graph import MODULES  # noqa: E402  the one list of nodes
+from retake.graph import MODULES  # the one list of nodes
 
 setup(
     name="retake",
@@ -26,6 +26,6 @@ setup(
     zip_safe=False,
     license="Apache-2.0",
     entry_points={
-        "console_scripts": ["retake = retake.cli:main", *(f"{name} = {module}:main" for name, module in MODULES.items())]
+        "console_scripts": ["retake = retake.cli:main", *(f"{name} = {MODULES[name]}:main" for name in MODULES)]
     },
 )
