@@ -1,4 +1,4 @@
-"""Policy checkpoints: `model.safetensors` (float32 weights) and `policy.json` (what they are for). Nothing else is read.
+"""Policy checkpoints: `model.safetensors` (float32 weights) and `policy.json` (what they are for), nothing else.
 
 Everything about a checkpoint is checked here, once, before its policy can move anything; every refusal says what is
 wrong, what is allowed and what to do.
@@ -13,17 +13,20 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from policies.flow import FlowConfig, FlowPolicy
+from policies.act import ActPolicy
+from policies.flow import FlowPolicy
 from policies.normalise import Normaliser
+from policies.policy import ChunkPolicy, PolicyConfig
 
 FORMAT = 1
-KINDS = ("flow",)
+KINDS: dict[str, type[ChunkPolicy]] = {"act": ActPolicy, "flow": FlowPolicy}
 MODEL, DESCRIPTION = "model.safetensors", "policy.json"
 MAX_BYTES = 10_000_000
 KEYS = {"format", "kind", "robot", "task", "config", "statistics", "train", "git", "sha256"}
@@ -38,7 +41,7 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """A policy in evaluation mode with what is known about it; `sha256` (hex) of the weights names it everywhere."""
 
-    policy: FlowPolicy
+    policy: ChunkPolicy
     robot: str
     task: str
     train: dict
@@ -46,15 +49,16 @@ class Checkpoint:
     sha256: str
 
 
-def save_checkpoint(folder: Path, policy: FlowPolicy, robot: str, task: str, train: dict) -> str:
+def save_checkpoint(folder: Path, policy: ChunkPolicy, robot: str, task: str, train: dict) -> str:
     """Write both files, each in one step, and return the sha256 of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
+    kind = next(name for name, kind in KINDS.items() if type(policy) is kind)
     weights = save({name: value.detach().contiguous() for name, value in policy.state_dict().items()})
     if len(weights) > MAX_BYTES:
         raise CheckpointError(f"the weights take {len(weights)} bytes; allowed: {MAX_BYTES}; choose a smaller network")
     normalisers = {"state": policy.state_normaliser, "action": policy.action_normaliser}
-    description = {
-        "format": FORMAT, "kind": "flow", "robot": robot, "task": task,
+    description: dict[str, Any] = {
+        "format": FORMAT, "kind": kind, "robot": robot, "task": task,
         "config": dataclasses.asdict(policy.config),
         "statistics": {name: {"centre": n.centre.tolist(), "half_range": n.half_range.tolist()}
                        for name, n in normalisers.items()},
@@ -66,18 +70,22 @@ def save_checkpoint(folder: Path, policy: FlowPolicy, robot: str, task: str, tra
 
 
 def load_checkpoint(folder: Path, robot: str | None = None, channels: tuple[str, ...] | None = None) -> Checkpoint:
-    """Read and check a checkpoint folder; `robot` and `channels` (action and state), if given, must be the ones it has."""
+    """Read and check a checkpoint folder; `robot` and `channels` (of action and state), if given, must be its own."""
     folder = Path(folder)
     if not folder.is_dir() or not (folder / MODEL).is_file() or not (folder / DESCRIPTION).is_file():
-        raise CheckpointError(f"{folder} is no checkpoint; allowed: a folder with {MODEL} and {DESCRIPTION} (a pickle, "
-                              ".pt or .pth is never read); give such a folder or make one with `retake train`")
+        raise CheckpointError(
+            f"{folder} is no checkpoint; allowed: a folder with {MODEL} and {DESCRIPTION} (a pickle, "
+            ".pt or .pth is never read); give such a folder or make one with `retake train`"
+        )
     about = _read_description(folder / DESCRIPTION)
     weights = _read_weights(folder / MODEL, about["sha256"])
     try:
         policy = _build(about)
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / DESCRIPTION}: config or statistics are wrong ({error}); allowed: what "
-                              "`retake train` writes; take the file from the same run as the weights") from error
+        raise CheckpointError(
+            f"{folder / DESCRIPTION}: config or statistics are wrong ({error}); allowed: what "
+            "`retake train` writes; take the file from the same run as the weights"
+        ) from error
     _check_use(folder, about, policy.config, robot, channels)
     _fill(folder, policy, weights)
     return Checkpoint(policy, about["robot"], about["task"], about["train"], about["git"], about["sha256"])
@@ -87,14 +95,20 @@ def _read_description(path: Path) -> dict:
     try:
         about = json.loads(path.read_text())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); allowed: the file `retake train` writes; copy it again") from error
+        raise CheckpointError(
+            f"{path} is not JSON ({error}); allowed: the file `retake train` writes; copy it again"
+        ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("kind") not in KINDS:
         found = (about.get("format"), about.get("kind")) if isinstance(about, dict) else type(about).__name__
-        raise CheckpointError(f"{path}: format and kind are {found}; allowed: {FORMAT} and {', '.join(KINDS)}; "
-                              "use the release that wrote it or train again")
+        raise CheckpointError(
+            f"{path}: format and kind are {found}; allowed: {FORMAT} and {', '.join(KINDS)}; "
+            "use the release that wrote it or train again"
+        )
     if set(about) != KEYS:
-        raise CheckpointError(f"{path}: missing keys {sorted(KEYS - set(about))}, unknown keys {sorted(set(about) - KEYS)}; "
-                              "allowed: exactly the keys `retake train` writes; copy the file again")
+        raise CheckpointError(
+            f"{path}: missing keys {sorted(KEYS - set(about))}, unknown keys {sorted(set(about) - KEYS)}; "
+            "allowed: exactly the keys `retake train` writes; copy the file again"
+        )
     return about
 
 
@@ -105,23 +119,31 @@ def _read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
     try:
         tensors = load(data)
     except SafetensorError as error:
-        hint = "a pickle or zip of torch.save" if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05") else str(error)
-        raise CheckpointError(f"{path} is not safetensors ({hint}); allowed: safetensors only, a pickle is never read; "
-                              "export the weights with `retake train`") from error
+        hint = (
+            "a pickle or zip of torch.save"
+            if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+            else str(error)
+        )
+        raise CheckpointError(
+            f"{path} is not safetensors ({hint}); allowed: safetensors only, a pickle is never read; "
+            "export the weights with `retake train`"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(f"{path}: its sha256 is not the one in {DESCRIPTION}; allowed: the two files of one run; "
-                              "copy both again")
+        raise CheckpointError(
+            f"{path}: its sha256 is not the one in {DESCRIPTION}; allowed: the two files of one run; copy both again"
+        )
     return tensors
 
 
-def _build(about: dict) -> FlowPolicy:
+def _build(about: dict) -> ChunkPolicy:
     """The policy that the description asks for, with random weights."""
     raw = about["config"]
-    fields = {field.name for field in dataclasses.fields(FlowConfig)}
+    fields = {field.name for field in dataclasses.fields(PolicyConfig)}
     if set(raw) != fields:
         raise ValueError(f"config keys {sorted(set(raw) ^ fields)} are missing or unknown")
-    config = FlowConfig(**{name: tuple(value) if name in TUPLES else value for name, value in raw.items()})
-    for field in dataclasses.fields(FlowConfig):
+    values: dict[str, Any] = {name: tuple(value) if name in TUPLES else value for name, value in raw.items()}
+    config = PolicyConfig(**values)
+    for field in dataclasses.fields(PolicyConfig):
         value = getattr(config, field.name)
         valid = all(isinstance(v, str) for v in value) and value if field.name in TUPLES else 0 < value < 10**10
         if not valid or isinstance(value, float):
@@ -130,35 +152,47 @@ def _build(about: dict) -> FlowPolicy:
         raise ValueError("a size in config is beyond 2048")
     normalisers = []
     for name, channels in (("state", config.state_channels), ("action", config.action_channels)):
-        values = [np.array(about["statistics"][name][key], np.float64) for key in ("centre", "half_range")]
-        if any(v.shape != (len(channels),) or not np.isfinite(v).all() for v in values) or (values[1] <= 0.0).any():
+        numbers = [np.array(about["statistics"][name][key], np.float64) for key in ("centre", "half_range")]
+        if any(v.shape != (len(channels),) or not np.isfinite(v).all() for v in numbers) or (numbers[1] <= 0.0).any():
             raise ValueError(f"statistics of {name} must be {len(channels)} finite numbers, half ranges above 0")
-        normalisers.append(Normaliser(channels, *values))
-    return FlowPolicy(config, *normalisers)
+        normalisers.append(Normaliser(channels, *numbers))
+    return KINDS[about["kind"]](config, *normalisers)
 
 
-def _check_use(folder: Path, about: dict, config: FlowConfig, robot: str | None, channels: tuple[str, ...] | None) -> None:
+def _check_use(
+    folder: Path, about: dict, config: PolicyConfig, robot: str | None, channels: tuple[str, ...] | None
+) -> None:
     if robot is not None and about["robot"] != robot:
-        raise CheckpointError(f"{folder} is a policy for {about['robot']!r}; allowed here: {robot!r}; choose another checkpoint")
+        raise CheckpointError(
+            f"{folder} is a policy for {about['robot']!r}; allowed here: {robot!r}; choose another checkpoint"
+        )
     for what, have in (("action", config.action_channels), ("state", config.state_channels)):
         if channels is not None and have != tuple(channels):
             missing, extra = [c for c in channels if c not in have], [c for c in have if c not in channels]
             reason = f"missing {missing}, unknown {extra}" if missing or extra else "another order"
-            raise CheckpointError(f"{folder}: wrong {what} channels ({reason}); allowed: {', '.join(channels)}; "
-                                  "train on recordings of this robot")
+            raise CheckpointError(
+                f"{folder}: wrong {what} channels ({reason}); allowed: {', '.join(channels)}; "
+                "train on recordings of this robot"
+            )
 
 
-def _fill(folder: Path, policy: FlowPolicy, weights: dict[str, torch.Tensor]) -> None:
+def _fill(folder: Path, policy: ChunkPolicy, weights: dict[str, torch.Tensor]) -> None:
     wanted = policy.state_dict()
     if set(weights) != set(wanted):
-        raise CheckpointError(f"{folder / MODEL}: missing weights {sorted(set(wanted) - set(weights))[:3]}, unknown "
-                              f"{sorted(set(weights) - set(wanted))[:3]}; allowed: those of its config; copy it again")
+        raise CheckpointError(
+            f"{folder / MODEL}: missing weights {sorted(set(wanted) - set(weights))[:3]}, unknown "
+            f"{sorted(set(weights) - set(wanted))[:3]}; allowed: those of its config; copy it again"
+        )
     for name, value in weights.items():
         if value.shape != wanted[name].shape or value.dtype != torch.float32:
-            raise CheckpointError(f"{folder / MODEL}: {name} is {tuple(value.shape)} {value.dtype}; allowed: "
-                                  f"{tuple(wanted[name].shape)} torch.float32; take both files from one run")
+            raise CheckpointError(
+                f"{folder / MODEL}: {name} is {tuple(value.shape)} {value.dtype}; allowed: "
+                f"{tuple(wanted[name].shape)} torch.float32; take both files from one run"
+            )
         if not torch.isfinite(value).all():
-            raise CheckpointError(f"{folder / MODEL}: {name} holds NaN or infinity; allowed: finite weights; train again")
+            raise CheckpointError(
+                f"{folder / MODEL}: {name} holds NaN or infinity; allowed: finite weights; train again"
+            )
     policy.load_state_dict(weights)
     policy.eval()
 

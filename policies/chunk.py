@@ -15,16 +15,22 @@ def chunk_times_ns(size: int = CHUNK_SIZE, dt_ns: int = CHUNK_DT_NS) -> np.ndarr
     return np.arange(1, size + 1, dtype=np.int64) * dt_ns
 
 
-def recorded_chunks(frame_stamps_ns: np.ndarray, reference: np.ndarray, reference_stamps_ns: np.ndarray,
-                    channels: tuple[str, ...], size: int = CHUNK_SIZE, dt_ns: int = CHUNK_DT_NS) -> np.ndarray:
-    """Chunks (n, size, c) of what was commanded after each frame, between references linearly.
+def recorded_chunks(
+    frame_stamps_ns: np.ndarray,
+    actions: np.ndarray,
+    action_stamps_ns: np.ndarray,
+    channels: tuple[str, ...],
+    size: int = CHUNK_SIZE,
+    dt_ns: int = CHUNK_DT_NS,
+) -> np.ndarray:
+    """Chunks (n, size, c) of what was commanded after each frame: actions (m, c) at their stamps, linear between.
 
-    Past the end of the episode the last reference repeats, and counts in the loss like any other point: staying where
+    Past the end of the episode the last action repeats, and counts in the loss like any other point: staying where
     the task ended is the right thing to do then, and masking it would leave the policy's last second untrained.
     """
-    reference = align(reference, reference[0], channels)
+    actions = align(actions, actions[0], channels)
     due = (frame_stamps_ns[:, None] + chunk_times_ns(size, dt_ns)).ravel()
-    origin = reference_stamps_ns[0]  # float64 of a difference: ns since 1970 would lose 128 ns steps
-    at, known = (due - origin).astype(np.float64), (reference_stamps_ns - origin).astype(np.float64)
-    columns = [np.interp(at, known, reference[:, c]) for c in range(reference.shape[1])]
+    origin = action_stamps_ns[0]  # float64 of a difference: ns since 1970 would lose 128 ns steps
+    at, known = (due - origin).astype(np.float64), (action_stamps_ns - origin).astype(np.float64)
+    columns = [np.interp(at, known, actions[:, c]) for c in range(actions.shape[1])]
     return renormalise(np.stack(columns, axis=-1), channels).reshape(len(frame_stamps_ns), size, -1)

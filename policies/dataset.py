@@ -42,16 +42,24 @@ class Samples:
 def find_episodes(root: Path, outcomes: tuple[str, ...] = ("success",), task: str | None = None) -> list[Path]:
     """Episode folders under root, by name, with one of the outcomes; at least one."""
     if not Path(root).is_dir():
-        raise DatasetError(f"{root} is no folder; allowed: a folder of episodes; record some with `retake collect` or `retake up`")
+        raise DatasetError(
+            f"{root} is no folder; allowed: a folder of episodes; record some with `retake collect` or `retake up`"
+        )
     folders = [path.parent for path in sorted(Path(root).glob(f"*/{META_NAME}"))]
     about = [read_meta(folder) for folder in folders]
-    chosen = [f for f, a in zip(folders, about) if a["outcome"] in outcomes and (task is None or a["task"] == task)]
+    every = zip(folders, about, strict=True)
+    pairs = [(f, a) for f, a in every if a["outcome"] in outcomes and task in (None, a["task"])]
+    chosen = [folder for folder, _ in pairs]
     if not chosen:
-        raise DatasetError(f"{root} holds {len(folders)} episodes, none with outcome {' or '.join(outcomes)}"
-                           f"{f' of task {task}' if task else ''}; record or collect some, or choose --outcomes")
-    kinds = {(a["robot"], a["task"]) for f, a in zip(folders, about) if f in chosen}
+        raise DatasetError(
+            f"{root} holds {len(folders)} episodes, none with outcome {' or '.join(outcomes)}"
+            f"{f' of task {task}' if task else ''}; record or collect some, or choose --outcomes"
+        )
+    kinds = {(a["robot"], a["task"]) for _, a in pairs}
     if len(kinds) > 1:
-        raise DatasetError(f"{root} mixes robots or tasks: {sorted(map(str, kinds))}; allowed: one of each; choose with --task")
+        raise DatasetError(
+            f"{root} mixes robots or tasks: {sorted(map(str, kinds))}; allowed: one of each; choose with --task"
+        )
     return chosen
 
 
@@ -60,22 +68,31 @@ def split_episodes(folders: list[Path], fraction: float, seed: int) -> tuple[lis
     order = np.random.default_rng([seed, 0]).permutation(len(folders))
     n = min(max(1, round(fraction * len(folders))), len(folders) - 1) if fraction > 0 else 0
     held_out = set(order[:n].tolist())
-    return ([f for i, f in enumerate(folders) if i not in held_out], [f for i, f in enumerate(folders) if i in held_out])
+    return (
+        [f for i, f in enumerate(folders) if i not in held_out],
+        [f for i, f in enumerate(folders) if i in held_out],
+    )
 
 
-def load_samples(folders: list[Path], cache: Path, cameras: tuple[str, ...], width: int, height: int, quiet: bool = True) -> Samples:
+def load_samples(
+    folders: list[Path], cache: Path, cameras: tuple[str, ...], width: int, height: int, quiet: bool = True
+) -> Samples:
     """Open the episodes through the frame cache; all must have the same channels."""
-    episodes = [cached_episode(f, cache, cameras, width, height)
-                for f in track(folders, "reading episodes", disable=quiet)]
-    for folder, episode in zip(folders, episodes):
+    episodes = [
+        cached_episode(f, cache, cameras, width, height) for f in track(folders, "reading episodes", disable=quiet)
+    ]
+    for folder, episode in zip(folders, episodes, strict=True):
         if episode.channels != episodes[0].channels:
-            raise DatasetError(f"{folder} has channels {episode.channels}; allowed: those of {folders[0]}; keep robots apart")
+            raise DatasetError(
+                f"{folder} has channels {episode.channels}; allowed: those of {folders[0]}; keep robots apart"
+            )
         if not len(episode.images):
             raise DatasetError(f"{folder} holds no camera frame with a state; allowed: at least one; leave it out")
-    chunks = [recorded_chunks(e.frame_stamps_ns, e.reference, e.reference_stamps_ns, e.channels) for e in episodes]
+    chunks = [recorded_chunks(e.frame_stamps_ns, e.label, e.label_stamps_ns, e.channels) for e in episodes]
     where = np.concatenate([[(i, k) for k in range(len(e.images))] for i, e in enumerate(episodes)])
-    return Samples([f.name for f in folders], episodes, where, np.concatenate([e.state for e in episodes]),
-                   np.concatenate(chunks))
+    return Samples(
+        [f.name for f in folders], episodes, where, np.concatenate([e.state for e in episodes]), np.concatenate(chunks)
+    )
 
 
 def batch_at(step: int, batch_size: int, n_samples: int, seed: int) -> np.ndarray:

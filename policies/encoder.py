@@ -38,7 +38,7 @@ class KeypointEncoder(nn.Module):
             nn.Conv2d(64, n_keypoints, 1),
         )  # fmt: skip
         self.keypoints = SpatialSoftmax(height // 4, width // 4, n_keypoints)
-        self.to(memory_format=torch.channels_last)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.keypoints(self.convolutions(images.contiguous(memory_format=torch.channels_last)))

@@ -12,27 +12,30 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from policies.episode_file import LOG_NAME, read_episode
+from policies.episode_file import LOG_NAME, Episode, EpisodeError, read_episode, read_messages, typestore
 from policies.frames import decode_frame
 
 CACHE_VERSION = 1
-ROWS = ("frame_stamps_ns", "state", "reference", "reference_stamps_ns")
+ROWS = ("frame_stamps_ns", "state", "label", "label_stamps_ns")
+DEMONSTRATED = "expert_action"  # what a demonstrator wanted, recorded where `reference` was disturbed on purpose
 
 
 @dataclass(frozen=True)
 class CachedEpisode:
-    """Arrays of one episode: images (n, cameras, h, w, 3) uint8 RGB, memory-mapped; state (n, c); reference (m, c)."""
+    """Arrays of one episode: images (n, cameras, h, w, 3) uint8 RGB, memory-mapped; state (n, c); label (m, c), the
+    actions to learn: `expert_action` where it was recorded, else `reference`."""
 
     images: np.ndarray
     frame_stamps_ns: np.ndarray
     state: np.ndarray
-    reference: np.ndarray
-    reference_stamps_ns: np.ndarray
+    label: np.ndarray
+    label_stamps_ns: np.ndarray
     channels: tuple[str, ...]
 
 
@@ -45,7 +48,7 @@ def cached_episode(folder: Path, cache: Path, cameras: tuple[str, ...], width: i
     images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
     with safe_open(entry / "rows.safetensors", framework="numpy") as rows:
         channels = tuple(json.loads(rows.metadata()["channels"]))
-        return CachedEpisode(images, *(rows.get_tensor(name) for name in ROWS), channels)
+        return CachedEpisode(images, channels=channels, **{name: rows.get_tensor(name) for name in ROWS})
 
 
 def _content(path: Path) -> bytes:
@@ -61,9 +64,13 @@ def _decode(folder: Path, entry: Path, cameras: tuple[str, ...], width: int, hei
     episode = read_episode(folder)
     missing = [camera for camera in cameras if camera not in episode.images]
     if missing:
-        raise ValueError(f"{folder}: camera {missing[0]} was not recorded; there are: {', '.join(episode.images)}; "
-                         "leave the episode out or train with --cameras")
-    rows = {name: np.ascontiguousarray(getattr(episode, name)) for name in ROWS}
+        raise ValueError(
+            f"{folder}: camera {missing[0]} was not recorded; there are: {', '.join(episode.images)}; "
+            "leave the episode out or train with --cameras"
+        )
+    label_stamps_ns, label = _demonstrated(folder, episode) or (episode.reference_stamps_ns, episode.reference)
+    arrays = (episode.frame_stamps_ns, episode.state, label, label_stamps_ns)
+    rows = {name: np.ascontiguousarray(values) for name, values in zip(ROWS, arrays, strict=True)}
     bad = [name for name, values in rows.items() if not np.isfinite(values).all()]
     if bad:
         raise ValueError(f"{folder}: {bad[0]} holds NaN or infinity; allowed: finite numbers; leave the episode out")
@@ -81,3 +88,17 @@ def _decode(folder: Path, entry: Path, cameras: tuple[str, ...], width: int, hei
         shutil.rmtree(part)
     else:
         part.rename(entry)
+
+
+def _demonstrated(folder: Path, episode: Episode) -> tuple[np.ndarray, np.ndarray] | None:
+    """Stamps (m,) ns and actions (m, c) of the demonstrator, if there are any."""
+    topic = f"/{episode.meta['robot']}/{DEMONSTRATED}"
+    found = list(read_messages(folder / LOG_NAME, (topic,)))
+    messages: list[Any] = [typestore().deserialize_cdr(m.data, "trajectory_msgs/msg/JointTrajectory") for m in found]
+    if any(tuple(m.joint_names) != episode.channels or len(m.points) != 1 for m in messages):
+        raise EpisodeError(
+            f"{folder}: {topic} has other channels than measured_action; allowed: the same; record it again"
+        )
+    if not found:
+        return None
+    return np.array([m.publish_ns for m in found], np.int64), np.stack([m.points[0].positions for m in messages])

@@ -9,7 +9,7 @@ MAX_SHIFT_PX = 4
 
 
 def decode_frame(jpeg: bytes, width: int, height: int) -> np.ndarray:
-    """JPEG to (height, width, 3) uint8 RGB, area-averaged. The source must have the same aspect ratio and no fewer pixels."""
+    """JPEG to (height, width, 3) uint8 RGB, area-averaged; the source has the same shape and no fewer pixels."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if picture is None:
         raise ValueError(f"{len(jpeg)} bytes are no JPEG; allowed: a whole baseline JPEG; check the camera's driver")
@@ -20,8 +20,10 @@ def shrink(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """RGB picture (h, w, 3) uint8 to (height, width, 3) by area."""
     h, w = picture.shape[:2]
     if abs(w * height - h * width) > max(w, h) or w < width or h < height:
-        raise ValueError(f"a {w}x{h} picture for a policy that takes {width}x{height}; allowed: the same aspect ratio, "
-                         "no fewer pixels; set the camera to the size it had in the recordings")
+        raise ValueError(
+            f"a {w}x{h} picture for a policy that takes {width}x{height}; allowed: the same aspect ratio, "
+            "no fewer pixels; set the camera to the size it had in the recordings"
+        )
     return np.ascontiguousarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
@@ -39,7 +41,7 @@ def random_shifts(rng: np.random.Generator, batch: int, n_cameras: int) -> np.nd
 
 
 def random_colours(rng: np.random.Generator, batch: int, n_cameras: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset (batch, n_cameras, 3, 1, 1) float32 on pictures in [-1, 1]: contrast, brightness, white balance."""
+    """Gain and offset (batch, n_cameras, 3, 1, 1) float32 on pictures in [-1, 1]: contrast, brightness, balance."""
     contrast = rng.uniform(0.75, 1.25, (batch, n_cameras, 1, 1, 1))
     balance = rng.uniform(0.92, 1.08, (batch, n_cameras, 3, 1, 1))
     brightness = rng.uniform(-0.2, 0.2, (batch, n_cameras, 1, 1, 1))

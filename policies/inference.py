@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from policies.flow import FlowPolicy
 from policies.frames import decode_frame
 from policies.observation import Observation
+from policies.policy import ChunkPolicy
 
 N_WARM_UPS = 3
 
@@ -26,15 +27,15 @@ class Answer:
     refusal: str = ""
 
 
-def answer(policy: FlowPolicy, observation: Observation) -> Answer:
-    """The chunk for an observation; the same for the same observation, since the noise is seeded by its stamp."""
+def answer(policy: ChunkPolicy, observation: Observation) -> Answer:
+    """The chunk for an observation; its noise is seeded by what was seen, so it does not depend on when that was."""
     start = time.perf_counter()
     config = policy.config
     try:
         if not np.isfinite(observation.state).all():
             raise ValueError("the state is not finite; allowed: finite numbers; look at the controller")
         pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in observation.jpegs]
-        chunk = policy.predict(pictures, observation.state, seed=observation.stamp_ns)
+        chunk = policy.predict(pictures, observation.state, seed=_content_seed(observation))
         if not np.isfinite(chunk).all():
             raise ValueError("the policy's chunk is not finite; allowed: finite actions; check the checkpoint")
     except ValueError as error:
@@ -42,7 +43,11 @@ def answer(policy: FlowPolicy, observation: Observation) -> Answer:
     return Answer(observation, chunk, time.perf_counter() - start)
 
 
-def warm_up(policy: FlowPolicy) -> float:
+def _content_seed(observation: Observation) -> int:
+    return zlib.crc32(b"".join((*observation.jpegs, observation.state.tobytes())))
+
+
+def warm_up(policy: ChunkPolicy) -> float:
     """Let torch choose its kernels before the policy may act; returns the last inference time in s."""
     config = policy.config
     picture = np.zeros((config.height, config.width, 3), np.uint8)
@@ -58,7 +63,7 @@ class InferenceWorker:
     The caller's thread writes the slot, the worker empties it; `on_answer` runs in the worker.
     """
 
-    def __init__(self, policy: FlowPolicy, on_answer: Callable[[Answer], None]) -> None:
+    def __init__(self, policy: ChunkPolicy, on_answer: Callable[[Answer], None]) -> None:
         self._policy, self._on_answer = policy, on_answer
         self._slot: Observation | None = None
         self._changed = threading.Condition()
@@ -87,8 +92,9 @@ class InferenceWorker:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._slot is not None)
-                if self._closed:
-                    return
+                while self._slot is None and not self._closed:
+                    self._changed.wait()
                 observation, self._slot = self._slot, None
+            if observation is None or self._closed:
+                return
             self._on_answer(answer(self._policy, observation))

@@ -1,7 +1,7 @@
 """From single messages to what a policy sees: one picture per camera and the state, all of one moment.
 
-Stamps are int ns of the robot's clock. The moment is a frame of the first camera, once per inference period; the state is
-the newest measured at or before it, as in the recordings that the policy learnt from.
+Stamps are int ns of the robot's clock. The moment is a frame of the first camera, once per inference period; the state
+is the newest measured at or before it, as in the recordings that the policy learnt from.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ObservationPairing:
         return self._complete()
 
     def _restart(self, stamp_ns: int) -> None:
-        """Another world begins at `stamp_ns`: forget the old one's messages. Its first pictures may have come before."""
+        """Another world begins at `stamp_ns`: forget the old one. The new one's first pictures may be here already."""
         self._states.clear()
         begin, end = stamp_ns - STATE_PERIOD_NS, stamp_ns + RESTART_NS
         for camera, images in self._images.items():
@@ -83,11 +83,15 @@ class ObservationPairing:
 
     def _complete(self) -> Observation | None:
         stamp_ns = self._pending_ns
-        if stamp_ns is None or self.missing:
+        if stamp_ns is None:
             return None
-        state_ns, state = self._state_at(stamp_ns)
+        state = self._state_at(stamp_ns)
+        found = (self._image_at(camera, stamp_ns) for camera in self.cameras)
+        jpegs = tuple(jpeg for jpeg in found if jpeg is not None)
+        if state is None or len(jpegs) < len(self.cameras):
+            return None
         self._pending_ns, self._last_ns = None, stamp_ns
-        return Observation(stamp_ns, tuple(self._image_at(c, stamp_ns) for c in self.cameras), state, state_ns)
+        return Observation(stamp_ns, jpegs, state[1], state[0])
 
     def _image_at(self, camera: str, stamp_ns: int) -> bytes | None:
         """The picture nearest to the moment, if it is of that moment."""

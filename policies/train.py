@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from policies.checkpoint import KINDS
 from policies.dataset import find_episodes, load_samples, split_episodes
 from policies.episode_file import read_episode
 from policies.episode_meta import OUTCOMES, read_meta
 from policies.train_state import STATE_NAME, ResumeError
-from policies.trainer import TrainConfig, Trainer
+from policies.trainer import VALIDATION_SAMPLES, TrainConfig, Trainer
 
 N_VALIDATIONS = 10
 CACHE_NAME = ".cache"
@@ -24,12 +26,15 @@ EXIT_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `retake train`; the defaults are the recommended ones for a few hundred demonstrations on 2 cores."""
+    """The flags of `retake train`; the defaults are meant for a few hundred demonstrations on 2 cores."""
     config = TrainConfig()
     parser.add_argument("--data", type=Path, default=Path("data/g1_box"), help="folder of episodes")
     parser.add_argument("--out", type=Path, default=Path("runs/g1_box"), help="checkpoint, log and training state")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after about this long (fixes the steps early on)")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="stop after about this long (fixes the steps early on)"
+    )
     parser.add_argument("--steps", type=int, help="exactly this many steps instead of --minutes")
+    parser.add_argument("--policy", default=config.policy, choices=sorted(KINDS), help="kind of policy")
     parser.add_argument("--seed", type=int, default=config.seed)
     parser.add_argument("--batch-size", type=int, default=config.batch_size)
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
@@ -54,18 +59,22 @@ def run(args: argparse.Namespace) -> int:
     width, height = _size(args.size)
     parts = split_episodes(folders, args.validation, args.seed)
     cache = args.data / CACHE_NAME
-    train, validation = (load_samples(p, cache, cameras, width, height, quiet=not console.is_terminal) if p else None for p in parts)
+    quiet = not console.is_terminal
+    train = load_samples(parts[0], cache, cameras, width, height, quiet)
+    validation = load_samples(parts[1], cache, cameras, width, height, quiet) if parts[1] else None
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig) if hasattr(args, f.name)})
     trainer = Trainer(config, train, validation, cameras)
     args.out.mkdir(parents=True, exist_ok=True)
-    same = {"episodes": [e for part in parts for e in map(str, (p.name for p in part))], "size": args.size, "cameras": list(cameras)}
+    same = {"episodes": [p.name for part in parts for p in part], "size": args.size, "cameras": list(cameras)}
     if args.resume:
         trainer.restore(args.out, same)
     elif args.steps is not None:
         trainer.total_steps = args.steps
     n_weights = sum(p.numel() for p in trainer.policy.parameters())
-    console.print(f"{len(train.names)} episodes ({len(train.where)} frames) to learn from, {len(parts[1])} held out, cameras "
-                  f"{', '.join(cameras)} at {args.size}, {n_weights / 1e6:.1f} M weights, {args.threads} threads")
+    console.print(
+        f"{len(train.names)} episodes ({len(train.where)} frames) to learn from, {len(parts[1])} held out, cameras "
+        f"{', '.join(cameras)} at {args.size}, {n_weights / 1e6:.1f} M weights, {args.threads} threads"
+    )
     extra = {"episodes": len(train.names), "frames": len(train.where), "held_out_episodes": len(parts[1])}
     return _Run(trainer, args, console, same, about, extra).go()
 
@@ -91,37 +100,56 @@ def _size(text: str) -> tuple[int, int]:
 class _Run:
     """The loop around a trainer: progress, log, saving, the end."""
 
-    def __init__(self, trainer: Trainer, args: argparse.Namespace, console: Console, same: dict, about: dict, extra: dict) -> None:
+    def __init__(
+        self, trainer: Trainer, args: argparse.Namespace, console: Console, same: dict, about: dict, extra: dict
+    ) -> None:
         self.trainer, self.args, self.console, self.same, self.extra = trainer, args, console, same, extra
         self.robot, self.task = about["robot"], about["task"]
         self.log_path = args.out / "log.jsonl"
         self.smooth_loss: float | None = None
+        self.stopping = False
         self._cut_log()
 
     def go(self) -> int:
-        trainer = self.trainer
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                   TimeRemainingColumn(elapsed_when_finished=True))
+        """Train to the end, or to the end of the step in which Ctrl-C or SIGTERM comes: never half a step is saved."""
+        trainer, before = self.trainer, {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
         try:
+            for number in before:
+                signal.signal(number, self._ask_to_stop)
             with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
                 self._loop(progress)
-        except KeyboardInterrupt:
-            if trainer.total_steps is not None:
-                trainer.save(self.args.out, self.same)
-            self.console.print(f"stopped at step {trainer.n_steps_done}; continue with the same command and --resume")
-            return EXIT_INTERRUPTED
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         trainer.save(self.args.out, self.same)
-        final = trainer.validate(4 * 384) if trainer.validation else {}
+        if self.stopping:
+            self.console.print(
+                f"stopped after step {trainer.n_steps_done}; continue with the same command and --resume"
+            )
+            return EXIT_INTERRUPTED
+        final = trainer.validate(4 * VALIDATION_SAMPLES)
         sha256 = trainer.export(self.args.out, self.robot, self.task, {**self.extra, "validation": final})
         self._report("final", final)
-        self.console.print(f"checkpoint {self.args.out} ({sha256[:12]}): try it with `retake eval --checkpoint {self.args.out}`")
+        self.console.print(
+            f"checkpoint {self.args.out} ({sha256[:12]}): try it with `retake eval --checkpoint {self.args.out}`"
+        )
         return 0
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        self.stopping = True
 
     def _loop(self, progress: Progress) -> None:
         trainer, first, start = self.trainer, self.trainer.n_steps_done, time.monotonic()
         bar = progress.add_task("training", total=trainer.total_steps, completed=first, rate="")
         saved = start
-        while trainer.total_steps is None or trainer.n_steps_done < trainer.total_steps:
+        while not self.stopping and (trainer.total_steps is None or trainer.n_steps_done < trainer.total_steps):
             loss = trainer.step()
             done, now = trainer.n_steps_done, time.monotonic()
             if trainer.total_steps is None:
@@ -129,11 +157,17 @@ class _Run:
                 progress.update(bar, total=trainer.total_steps)
             rate = (done - first) * trainer.config.batch_size / (now - start)
             self.smooth_loss = loss if self.smooth_loss is None else 0.98 * self.smooth_loss + 0.02 * loss
-            progress.update(bar, completed=done, description=f"loss {self.smooth_loss:.4f}", rate=f"{rate:.0f} samples/s")
+            progress.update(
+                bar, completed=done, description=f"loss {self.smooth_loss:.4f}", rate=f"{rate:.0f} samples/s"
+            )
             self._log({"step": done, "loss": loss})
             if trainer.total_steps is None:
                 continue
-            if trainer.validation and done % max(1, trainer.total_steps // N_VALIDATIONS) == 0 and done < trainer.total_steps:
+            if (
+                trainer.validation
+                and done % max(1, trainer.total_steps // N_VALIDATIONS) == 0
+                and done < trainer.total_steps
+            ):
                 self._report(f"step {done}/{trainer.total_steps}, {rate:.0f} samples/s", trainer.validate())
             if now - saved > self.args.save_every:
                 trainer.save(self.args.out, self.same)
@@ -149,8 +183,10 @@ class _Run:
 
     def _report(self, when: str, measured: dict[str, float]) -> None:
         if measured:
-            self.console.print(f"{when}: held-out loss {measured['loss']:.4f}, hands {measured['hands_cm']:.2f} cm "
-                               f"(p90 {measured['hands_p90_cm']:.2f} cm), training loss {self.smooth_loss or 0.0:.4f}")
+            self.console.print(
+                f"{when}: held-out loss {measured['loss']:.4f}, hands {measured['hands_cm']:.2f} cm "
+                f"(p90 {measured['hands_p90_cm']:.2f} cm), training loss {self.smooth_loss or 0.0:.4f}"
+            )
             self._log({"step": self.trainer.n_steps_done, "validation": measured})
 
     def _log(self, entry: dict) -> None:

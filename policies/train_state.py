@@ -23,22 +23,30 @@ class ResumeError(ValueError):
     """A run that cannot be continued; the text says what, what is allowed and what to do."""
 
 
-def save_state(folder: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, about: dict) -> None:
+def save_state(
+    folder: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, about: dict
+) -> None:
     """Write the state; `about` (JSON) says the step and everything that must be equal on resume."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in MOMENTS}
     part = folder / f"{STATE_NAME}.part"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata={"about": json.dumps(about)})
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, part, metadata={"about": json.dumps(about)}
+    )
     os.replace(part, folder / STATE_NAME)
 
 
-def load_state(folder: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, same: dict) -> dict:
-    """Restore the state in place and return its `about`; every entry of `same` must be what the run was started with."""
+def load_state(
+    folder: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, same: dict
+) -> dict:
+    """Restore the state in place and return its `about`; `same` must be what the run was started with."""
     path = folder / STATE_NAME
     if not path.is_file():
-        raise ResumeError(f"{folder} has no {STATE_NAME}; allowed: a folder of a started run; leave --resume out to start one")
+        raise ResumeError(
+            f"{folder} has no {STATE_NAME}; allowed: a folder of a started run; leave --resume out to start one"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])
@@ -48,11 +56,14 @@ def load_state(folder: Path, model: nn.Module, average: nn.Module, optimizer: to
     changed = [name for name, value in same.items() if about["same"].get(name) != value]
     if changed:
         name = changed[0]
-        raise ResumeError(f"--resume with another {name}: {same[name]!r}; allowed: {about['same'].get(name)!r} as at the "
-                          "start of the run; give the same arguments and data, or start a new --out")
+        raise ResumeError(
+            f"--resume with another {name}: {same[name]!r}; allowed: {about['same'].get(name)!r} as at the "
+            "start of the run; give the same arguments and data, or start a new --out"
+        )
     for prefix, module in (("model.", model), ("average.", average)):
-        module.load_state_dict({n[len(prefix):]: v for n, v in tensors.items() if n.startswith(prefix)})
+        module.load_state_dict({n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)})
     for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {"step": torch.tensor(float(about["step"]))}
-        optimizer.state[parameter] |= {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS}
+        state = {moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
+        # In the parameter's own memory layout: the fused optimizer walks all of them in step.
+        optimizer.state[parameter] = {"step": torch.tensor(float(about["step"])), **state}
     return about

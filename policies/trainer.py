@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from policies.checkpoint import save_checkpoint
+from policies.checkpoint import KINDS, save_checkpoint
 from policies.dataset import Samples, batch_at
-from policies.flow import Batch, FlowConfig, FlowPolicy
 from policies.frames import random_colours, random_shifts
 from policies.normalise import Normaliser
+from policies.policy import Batch, PolicyConfig
 from policies.train_state import load_state, save_state
 
 EXECUTED = slice(1, 8)  # points 0.13-0.53 s: what is executed of a chunk when a new one comes every 0.4 s
@@ -25,6 +25,7 @@ VALIDATION_SAMPLES = 384
 class TrainConfig:
     """What shapes the result of a run; equal configs on equal data give equal weights."""
 
+    policy: str = "act"
     seed: int = 0
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -39,17 +40,20 @@ class TrainConfig:
 class Trainer:
     """Owns weights, average weights (EMA) and optimizer. `total_steps` may be set until warm-up ends, not later."""
 
-    def __init__(self, config: TrainConfig, train: Samples, validation: Samples | None, cameras: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: TrainConfig, train: Samples, validation: Samples | None, cameras: tuple[str, ...]
+    ) -> None:
         self.config, self.train, self.validation = config, train, validation
         channels = train.episodes[0].channels
         height, width = train.episodes[0].images.shape[2:4]
         state = Normaliser.fit(channels, train.states)
         action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
         torch.manual_seed(config.seed)
-        self.policy = FlowPolicy(FlowConfig(channels, channels, cameras, width, height), state, action)
+        self.policy = KINDS[config.policy](PolicyConfig(channels, channels, cameras, width, height), state, action)
         self.average = copy.deepcopy(self.policy).eval()
         self.optimizer = torch.optim.AdamW(
-            self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+            self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         self.states, self.chunks = state.encode(train.states), action.encode(train.chunks)
         self.n_steps_done = 0
         self.total_steps: int | None = None
@@ -58,7 +62,7 @@ class Trainer:
         """Linear warm-up, then cosine to zero at total_steps."""
         if step < self.config.warmup_steps:
             return self.config.learning_rate * (step + 1) / self.config.warmup_steps
-        span = max(1, self.total_steps - self.config.warmup_steps)
+        span = max(1, (self.total_steps or 0) - self.config.warmup_steps)
         return self.config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - self.config.warmup_steps) / span))
 
     def step(self) -> float:
@@ -67,8 +71,10 @@ class Trainer:
         batch, generator = self._batch(step)
         loss = self.policy.loss(batch, generator, config.state_noise, config.state_dropout)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; allowed: a finite loss; "
-                                     "start again with a smaller --learning-rate")
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {step}; allowed: a finite loss; "
+                "start again with a smaller --learning-rate"
+            )
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
@@ -88,26 +94,43 @@ class Trainer:
         n_cameras = len(self.policy.config.cameras)
         shifts = random_shifts(rng, len(index), n_cameras)
         gain, offset = random_colours(rng, len(index), n_cameras)
-        arrays = (self.train.images(index, shifts), self.states[index], self.chunks[index], shifts.astype(np.float32), gain, offset)
+        arrays = (
+            self.train.images(index, shifts),
+            self.states[index],
+            self.chunks[index],
+            shifts.astype(np.float32),
+            gain,
+            offset,
+        )
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)), generator
 
     def validate(self, n_samples: int = VALIDATION_SAMPLES) -> dict[str, float]:
-        """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points."""
+        """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points;
+        empty when nothing is held out."""
         held_out, policy = self.validation, self.average
+        if held_out is None:
+            return {}
         index = np.unique(np.linspace(0, len(held_out.where) - 1, n_samples).astype(np.int64))
         generator = torch.Generator().manual_seed(self.config.seed)
         losses, errors = [], []
         for part in np.array_split(index, math.ceil(len(index) / 64)):
-            images, state = torch.from_numpy(held_out.images(part)), policy.state_normaliser.encode(held_out.states[part])
-            state, chunk = torch.from_numpy(state), torch.from_numpy(policy.action_normaliser.encode(held_out.chunks[part]))
+            images = torch.from_numpy(held_out.images(part))
+            state = torch.from_numpy(policy.state_normaliser.encode(held_out.states[part]))
+            chunk = torch.from_numpy(policy.action_normaliser.encode(held_out.chunks[part]))
             with torch.no_grad():
                 losses.append(policy.loss(Batch(images, state, chunk), generator, 0.0, 0.0).item())
-            said = policy.sample(images, state, torch.randn(chunk.shape, generator=generator)).numpy()
-            errors.append(position_errors(policy.action_normaliser.decode(said), held_out.chunks[part],
-                                          policy.config.action_channels)[:, EXECUTED])
-        errors = 100.0 * np.concatenate(errors)
-        return {"loss": float(np.mean(losses)), "hands_cm": float(errors.mean()), "hands_p90_cm": float(np.quantile(errors, 0.9))}
+            said = policy.sample(images, state, generator).numpy()
+            missed = position_errors(
+                policy.action_normaliser.decode(said), held_out.chunks[part], policy.config.action_channels
+            )
+            errors.append(100.0 * missed[:, EXECUTED])
+        hands = np.concatenate(errors)
+        return {
+            "loss": float(np.mean(losses)),
+            "hands_cm": float(hands.mean()),
+            "hands_p90_cm": float(np.quantile(hands, 0.9)),
+        }
 
     def save(self, folder: Path, same: dict) -> None:
         """Write the training state to continue from."""

@@ -79,6 +79,7 @@ def _project(solids, eye, tilt, focal, background) -> np.ndarray:
 
 def expert(scene: Scene) -> np.ndarray:
     """Reference actions (n, 17) at FRAME_S: reach, squeeze, lift, reach the shelf, release."""
+
     def hands(centre, gap, squeeze, base):
         action = HOME.copy()
         side = np.array([-np.sin(scene.yaw), np.cos(scene.yaw), 0.0]) * (scene.half[1] + 0.02 + gap)

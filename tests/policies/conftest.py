@@ -16,8 +16,9 @@ START_NS = 3_960_000_000
 FRAME_NS, REFERENCE_NS = 66_000_000, 20_000_000
 
 
-def write_episode(folder: Path, seed: int, n_frames: int, outcome: str = "success") -> None:
-    """The first `n_frames` camera periods of the toy's expert, with references at 50 Hz between its actions."""
+def write_episode(folder: Path, seed: int, n_frames: int, outcome: str = "success", disturbance: float = 0.0) -> None:
+    """The first `n_frames` camera periods of the toy's expert, with references at 50 Hz between its actions.
+    With a disturbance those are off by it, and the clean ones are recorded as expert_action."""
     scene, state = box_toy.Scene.random(seed), box_toy.HOME.copy()
     actions = np.concatenate([box_toy.HOME[None], box_toy.expert(scene)])[: n_frames + 1]
     meta = {"robot": "g1", "task": "g1_box", "seed": seed, "action_channels": list(box_toy.CHANNELS)}
@@ -33,7 +34,9 @@ def write_episode(folder: Path, seed: int, n_frames: int, outcome: str = "succes
     for tick in ticks:
         i, w = divmod(tick / FRAME_NS, 1.0)
         reference = actions[int(i)] + w * (actions[min(int(i) + 1, n_frames)] - actions[int(i)])
-        writer.write_vector("/g1/reference", box_toy.CHANNELS, reference, START_NS + int(tick))
+        writer.write_vector("/g1/reference", box_toy.CHANNELS, reference + disturbance, START_NS + int(tick))
+        if disturbance:
+            writer.write_vector("/g1/expert_action", box_toy.CHANNELS, reference, START_NS + int(tick))
     writer.close(outcome, "expert")
 
 

@@ -27,7 +27,18 @@ def test_samples_hold_what_was_recorded(recordings):
     assert len(samples.where) == 48 and samples.chunks.shape == (48, 24, 17)
     assert samples.images(np.array([0, 47])).shape == (2, 2, 48, 64, 3)
     # the toy's expert starts at rest at home and moves away
-    assert np.abs(samples.chunks[0, 0] - samples.states[0]).max() < 0.02 < np.abs(samples.chunks[0, -1] - samples.states[0]).max()
+    assert (
+        np.abs(samples.chunks[0, 0] - samples.states[0]).max()
+        < 0.02
+        < np.abs(samples.chunks[0, -1] - samples.states[0]).max()
+    )
+
+
+def test_what_the_demonstrator_wanted_is_learnt_not_what_was_disturbed(tmp_path):
+    for name, disturbance in (("clean", 0.0), ("disturbed", 0.03)):
+        write_episode(tmp_path / name, 0, 4, disturbance=disturbance)
+    clean, disturbed = (load_samples([tmp_path / n], tmp_path, CAMERAS, 64, 48) for n in ("clean", "disturbed"))
+    np.testing.assert_allclose(disturbed.chunks, clean.chunks)
 
 
 def test_frames_are_decoded_once(recordings, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,9 @@ class Parameters:
 
     checkpoint: str = field(metadata={"description": "folder with model.safetensors and policy.json"})
     robot: str = field(default="g1", metadata={"description": "robot that the checkpoint must be for"})
-    lockstep: bool = field(default=False, metadata={"description": "answer in the callback, only on the inference grid"})
+    lockstep: bool = field(
+        default=False, metadata={"description": "answer in the callback, only on the inference grid"}
+    )
     threads: int = field(default=1, metadata={"description": "CPU threads of torch"})
 
     def __post_init__(self) -> None:
@@ -63,7 +66,7 @@ class PolicyServer(Node):
 
         self._pairing = ObservationPairing(config.cameras, parameters.lockstep)
         self._worker = None if parameters.lockstep else InferenceWorker(self.checkpoint.policy, self._on_answer)
-        self._offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns)
+        self._offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns).tolist()
         self._answers: deque[Answer] = deque(maxlen=100)  # the worker appends, the report timer takes
         self._world = 0  # n_restarts when the newest observation was made; written by the executor's thread
         self._world_start_ns = 0
@@ -80,9 +83,10 @@ class PolicyServer(Node):
         self.get_logger().info(
             f"policy {self.checkpoint.sha256[:12]} for {self.checkpoint.task}, cameras {', '.join(config.cameras)} at "
             f"{config.width}x{config.height}, {parameters.threads} threads, {1000 * warm_s:.0f} ms a chunk, "
-            f"{'lockstep' if parameters.lockstep else 'real time'}")
+            f"{'lockstep' if parameters.lockstep else 'real time'}"
+        )
 
-    def _image_callback(self, camera: str):
+    def _image_callback(self, camera: str) -> Callable[[CompressedImage], None]:
         def on_image(message: CompressedImage) -> None:
             self.diagnostics.count(f"camera.{camera}")
             stamp_ns = conversions.stamp_ns(message.header.stamp)
@@ -136,8 +140,8 @@ class PolicyServer(Node):
         self.diagnostics.set("dropped.incomplete", self._pairing.n_incomplete)
         self.diagnostics.set("dropped.overtaken", 0 if self._worker is None else self._worker.n_overtaken)
         missing, now = self._pairing.missing, time.monotonic()
-        self._waiting_since = (self._waiting_since or now) if missing else None
-        late = missing and now - self._waiting_since > SILENCE_S
+        since = self._waiting_since = (self._waiting_since or now) if missing else None
+        late = since is not None and now - since > SILENCE_S
         self.diagnostics.trouble("waiting", f"no chunk: {', '.join(missing)} does not answer" if late else None)
 
     def destroy_node(self) -> None:

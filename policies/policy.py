@@ -1,0 +1,128 @@
+"""What every chunk policy is: a config, two normalisers, an encoder of observations, a loss and a way to sample.
+
+Images are uint8 RGB (b, cameras, h, w, 3); states (b, s) and chunks (b, chunk_size, a) are normalised unless said.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from policies.chunk import CHUNK_DT_NS, CHUNK_SIZE
+from policies.encoder import KeypointEncoder
+from policies.normalise import Normaliser
+
+STATE_LIMIT = 2.0  # normalised; a state further out than any demonstration says no more than "far out"
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Everything that shapes a network; two policies of one kind with equal configs can exchange weights."""
+
+    action_channels: tuple[str, ...]
+    state_channels: tuple[str, ...]
+    cameras: tuple[str, ...]
+    width: int = 128
+    height: int = 96
+    chunk_size: int = CHUNK_SIZE
+    chunk_dt_ns: int = CHUNK_DT_NS
+    n_keypoints: int = 32
+    context_dim: int = 256
+    hidden_dim: int = 384
+    n_blocks: int = 3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training samples. `shift` (b, cameras, 2): window moves, pixels; gain, offset (b, cameras, 3, 1, 1): colours."""
+
+    images: torch.Tensor
+    state: torch.Tensor
+    chunk: torch.Tensor
+    shift: torch.Tensor | None = None
+    gain: torch.Tensor | None = None
+    offset: torch.Tensor | None = None
+
+
+class FilmBlock(nn.Module):
+    """Residual MLP block scaled and shifted by the context; starts as the identity."""
+
+    def __init__(self, dim: int, context_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.film = nn.Linear(context_dim, 2 * dim)
+        self.inner = nn.Linear(dim, dim)
+        self.outer = nn.Linear(dim, dim)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.film(context).chunk(2, dim=-1)
+        hidden = functional.silu(self.norm(x) * (1.0 + scale) + shift)
+        return x + self.outer(functional.silu(self.inner(hidden)))
+
+
+class ChunkPolicy(nn.Module, ABC):
+    """The encoder and the prediction; a kind of policy adds `loss` and `sample`. Normalisers are plain values, saved
+    beside the weights."""
+
+    def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
+        super().__init__()
+        self.config, self.state_normaliser, self.action_normaliser = config, state, action
+        seen = len(config.cameras) * config.n_keypoints * 2 + len(config.state_channels) + 1
+        dim = config.context_dim
+        self.encoders = nn.ModuleList(
+            KeypointEncoder(config.height, config.width, config.n_keypoints) for _ in config.cameras
+        )
+        self.context = nn.Sequential(
+            nn.Linear(seen, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
+
+    @abstractmethod
+    def loss(self, batch: Batch, generator: torch.Generator, state_noise: float, state_dropout: float) -> torch.Tensor:
+        """Scalar loss; every random number comes from the generator."""
+
+    @abstractmethod
+    def sample(self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Chunks (b, chunk_size, a), without gradients."""
+
+    def encode(self, batch: Batch, state_dropped: torch.Tensor) -> torch.Tensor:
+        """Context (b, context_dim); the state of rows where `state_dropped` (b, 1) is 1 is not used."""
+        images = batch.images.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0  # (b, cameras, 3, h, w)
+        if batch.gain is not None and batch.offset is not None:
+            images = images * batch.gain + batch.offset
+        seen = []
+        for i, encoder in enumerate(self.encoders):
+            keypoints = encoder(images[:, i])  # (b, k, 2)
+            if batch.shift is not None:  # back to the coordinates of the whole picture
+                size = torch.tensor([self.config.width, self.config.height])
+                keypoints = keypoints + (batch.shift[:, i] * 2.0 / size)[:, None]
+            seen.append(keypoints.flatten(1))
+        state = batch.state.clamp(-STATE_LIMIT, STATE_LIMIT) * (1.0 - state_dropped)
+        return self.context(torch.cat([*seen, state, state_dropped], dim=1))
+
+    def encode_noisy(
+        self, batch: Batch, generator: torch.Generator, state_noise: float, state_dropout: float
+    ) -> torch.Tensor:
+        """`encode` with noise on the state and some states dropped, which keeps the policy from copying the state it
+        has into the action it wants: during demonstrations the two are nearly equal."""
+        noise = torch.randn(batch.state.shape, generator=generator) * state_noise
+        dropped = (torch.rand((len(noise), 1), generator=generator) < state_dropout).float()
+        return self.encode(replace(batch, state=batch.state + noise), dropped)
+
+    def predict(self, pictures: Sequence[np.ndarray], state: np.ndarray, seed: int) -> np.ndarray:
+        """One chunk (chunk_size, a) float64 in the channels' units, points chunk_dt apart after the observation.
+
+        `pictures`: (h, w, 3) uint8 RGB per camera of the config; `state` (s,) in the channels' units. What is random
+        comes from `seed` alone, so the same observation gives the same chunk.
+        """
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        images = torch.from_numpy(np.stack(pictures))[None]
+        encoded = torch.from_numpy(self.state_normaliser.encode(state))[None]
+        return self.action_normaliser.decode(self.sample(images, encoded, generator)[0].numpy())

@@ -1,0 +1,134 @@
+"""The node with real messages: a chunk for an observation, none for a bad one, and a refusal to start."""
+
+import time
+
+import box_toy
+import cv2
+import numpy as np
+import pytest
+import rclpy
+import torch
+from rclpy.experimental import EventsExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers import g1
+from policies.checkpoint import load_checkpoint, save_checkpoint
+from policies.flow import FlowPolicy
+from policies.frames import decode_frame
+from policies.normalise import Normaliser
+from policies.policy import PolicyConfig
+from retake import conversions, qos
+from retake.policy_server import PolicyServer
+
+DOMAIN = 31
+GRID, TICK = 396_000_000, 20_000_000
+CHANNELS = g1.ACTION_CHANNELS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    values = np.stack([box_toy.HOME, box_toy.expert(box_toy.Scene.random(0))[60]])
+    statistics = Normaliser.fit(CHANNELS, values)
+    policy = FlowPolicy(PolicyConfig(CHANNELS, CHANNELS, ("chest", "head"), 32, 24), statistics, statistics)
+    path = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(path, policy, "g1", "g1_box", {})
+    return path
+
+
+class Graph:
+    """The node and what stands around it, in one executor."""
+
+    def __init__(self, folder, lockstep: bool) -> None:
+        overrides = [Parameter("checkpoint", value=str(folder)), Parameter("lockstep", value=lockstep)]
+        arguments = [
+            word
+            for p in overrides
+            for word in ("-p", f"{p.name}:={str(p.value).lower() if p.name == 'lockstep' else p.value}")
+        ]
+        rclpy.init(args=["--ros-args", "-r", "__ns:=/g1", *arguments], domain_id=DOMAIN)
+        self.server = PolicyServer()
+        self.peer = rclpy.create_node("peer", use_global_arguments=False, namespace="g1")
+        self.state = self.peer.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
+        self.images = {
+            camera: self.peer.create_publisher(
+                CompressedImage, f"camera/{camera}/color/image_raw/compressed", qos.CAMERA
+            )
+            for camera in ("chest", "head")
+        }
+        self.chunks: list[JointTrajectory] = []
+        self.peer.create_subscription(JointTrajectory, "action_chunk", self.chunks.append, qos.STREAM)
+        self.executor = EventsExecutor()
+        self.executor.add_node(self.server)
+        self.executor.add_node(self.peer)
+        publishers = [self.state, *self.images.values()]
+        self.spin(
+            lambda: (
+                all(p.get_subscription_count() == 1 for p in publishers)
+                and self.peer.count_publishers("/g1/action_chunk") == 1
+            )
+        )
+
+    def spin(self, until, timeout_s: float = 60.0) -> bool:
+        end = time.monotonic() + timeout_s
+        while not until() and time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.05)
+        return until()
+
+    def observe(self, stamp: int, state: np.ndarray, jpegs: dict[str, bytes]) -> None:
+        self.state.publish(conversions.action_message(state, stamp // TICK * TICK))
+        for camera, jpeg in jpegs.items():
+            message = CompressedImage(format="jpeg", data=jpeg)
+            message.header.stamp = conversions.time_message(stamp)
+            self.images[camera].publish(message)
+
+    def close(self) -> None:
+        self.server.destroy_node()
+        self.peer.destroy_node()
+        rclpy.shutdown()
+
+
+@pytest.fixture
+def pictures() -> dict[str, bytes]:
+    drawn = box_toy.draw(box_toy.Scene.random(0), box_toy.HOME)
+    return {name: cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes() for name, picture in drawn.items()}
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_answers_an_observation_and_not_a_bad_one(folder, pictures, lockstep):
+    graph = Graph(folder, lockstep)
+    try:
+        graph.observe(10 * GRID, box_toy.HOME, pictures)
+        assert graph.spin(lambda: graph.chunks)
+        offsets, actions = conversions.chunk_from(graph.chunks[0])
+        assert conversions.stamp_ns(graph.chunks[0].header.stamp) == 10 * GRID
+        assert offsets[0] == 66_000_000 and offsets[-1] == 1_584_000_000
+        small = [decode_frame(pictures[camera], 32, 24) for camera in ("chest", "head")]
+        expected = load_checkpoint(folder).policy.predict(small, box_toy.HOME, seed=10 * GRID)
+        np.testing.assert_allclose(actions, expected, atol=1e-6)
+
+        diagnostics = graph.server.diagnostics
+        graph.observe(11 * GRID, np.full(17, np.nan), pictures)
+        assert graph.spin(lambda: diagnostics.refused.get("measured_action") == 1)
+        graph.observe(12 * GRID, box_toy.HOME, {**pictures, "head": b"\xff\xd8not a picture"})
+        assert graph.spin(lambda: diagnostics.refused.get("observation") == 1)
+        assert len(graph.chunks) == 1
+        graph.observe(100 * GRID, box_toy.HOME, pictures)  # the world restarted far ahead
+        assert graph.spin(lambda: len(graph.chunks) == 2)
+        assert conversions.stamp_ns(graph.chunks[1].header.stamp) == 100 * GRID
+    finally:
+        graph.close()
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ([], "needs the parameter checkpoint"), (["-p", "checkpoint:=nowhere"], "nowhere is no checkpoint; allowed"),
+    (["-p", "checkpoint:=x", "-p", "robot:=r2d2"], "robot 'r2d2' is unknown; allowed: g1")])  # fmt: skip
+def test_refuses_to_start(arguments, says):
+    rclpy.init(args=["--ros-args", *arguments] if arguments else None, domain_id=DOMAIN)
+    try:
+        with pytest.raises(Exception, match=says):
+            PolicyServer()
+    finally:
+        rclpy.shutdown()
