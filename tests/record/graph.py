@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from controllers.g1 import ACTION_CHANNELS, HOME_ACTION, JOINT_NAMES
 from retake import qos
 
+PATIENCE_S = 60.0  # a loaded machine takes half of this to start a process
 STATES = ("joint_states", "joint_command", "applied_joint_command")
 
 
@@ -48,9 +49,9 @@ class Robot(Node):
 
     def ask(self, service: str) -> Trigger.Response:
         client = self.create_client(Trigger, service)
-        assert client.wait_for_service(timeout_sec=20.0), f"{service} is not offered"
+        assert client.wait_for_service(timeout_sec=PATIENCE_S), f"{service} is not offered"
         future = client.call_async(Trigger.Request())
-        self.executor_.spin_until_future_complete(future, timeout_sec=20.0)
+        self.executor_.spin_until_future_complete(future, timeout_sec=PATIENCE_S)
         assert future.done(), f"{service} does not answer"
         self.destroy_client(client)
         return future.result()
@@ -58,7 +59,7 @@ class Robot(Node):
     def wait_for_recorder(self) -> None:
         """Until the recorder's subscriptions have met our publishers."""
         publishers = [*self.states.values(), self.imu, *self.actions.values(), *self.images.values(), self.truth]
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + PATIENCE_S
         while any(p.get_subscription_count() == 0 for p in publishers):
             assert time.monotonic() < deadline, "the recorder does not subscribe"
             time.sleep(0.05)
@@ -112,5 +113,5 @@ def start_recorder(root: Path, **parameters: object) -> subprocess.Popen:
 def stop(process: subprocess.Popen, signal: int) -> str:
     """Send a signal and return what the process printed."""
     process.send_signal(signal)
-    out, _ = process.communicate(timeout=20.0)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     return out

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 from rclpy.node import Node
@@ -26,8 +26,8 @@ from retake.errors import UserError
 from retake.parameters import declare
 from retake.recording import RESERVE_BYTES, ClockLine, Recording, free_bytes, prepare_root, seed_of
 from retake.spin import STEADY, run
-from retake.taps import Received, Tap
-from retake.topics import LATCHED, SEVERAL_WRITERS, recorded_topics
+from retake.taps import Received, Taps
+from retake.topics import recorded_topics
 
 POLL_S = 0.05
 REPORT_S = 1.0
@@ -59,16 +59,12 @@ class Recorder(Node):
         for text in refused:
             self.get_logger().warning(text)
         self._diagnostics = Diagnostics(self)
-        self._taps = {topic: Tap(self, kind, topic, qos.LATCHED if topic in LATCHED else qos.RECORD,
-                                 topic in SEVERAL_WRITERS)
-                      for topic, kind in recorded_topics(self.parameters.cameras).items()}
+        self._taps = Taps(self, recorded_topics(self.parameters.cameras))
         self._recording: Recording | None = None
         self._ended = "no episode was recorded yet"
-        self._last: dict[str, Received] = {}  # what an episode's start needs: authority and seed
         self._line = ClockLine(time.time_ns(), self._now_ns())
-        self._reported: dict[str, int] = {}
-        self._lost_before: dict[str, int] = {}
-        self._backlog_s = 0.0
+        self._lost_before: Counter[str] = Counter()  # the episode
+        self._reported: tuple[Counter[str], Counter[str]] = Counter(), Counter()  # counts and losses
         self._event = self.create_publisher(String, "episode/event", qos.LATCHED)
         self.create_service(Trigger, "episode/start", self._answer(self._start))
         for service, outcome in ENDINGS.items():
@@ -83,7 +79,7 @@ class Recorder(Node):
         def serve(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             try:
                 response.message, response.success = act(), True
-            except (UserError, OSError) as error:
+            except (UserError, ValueError, OSError) as error:
                 response.message = str(error)
                 self.get_logger().warning(response.message)
             return response
@@ -100,15 +96,14 @@ class Recorder(Node):
         if self._now_ns() == 0:
             raise UserError("the clock stands at 0: nobody publishes /clock; start the graph with `retake up`")
         self._poll()  # what came before belongs to no episode
-        truth = self._last.get("ground_truth/task")
-        self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
+        truth, authority = self._taps.last.get("ground_truth/task"), self._taps.last.get("authority")
+        recording = self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
             "robot": self.get_namespace().strip("/") or "g1", "task": self.parameters.task,
             "action_channels": list(ACTION_CHANNELS), "lockstep": self.parameters.lockstep})
-        self._lost_before = {topic: tap.lost for topic, tap in self._taps.items()}
-        now_ns = time.time_ns()
-        self._write([self._last["authority"]._replace(received_ns=now_ns)] if "authority" in self._last else [])
-        self._say("started", self._recording.folder)
-        return self._recording.folder.name
+        self._lost_before = self._taps.lost()
+        self._write([authority._replace(received_ns=time.time_ns())] if authority else [])
+        self._say("started", recording.folder)
+        return recording.folder.name
 
     def _end(self, outcome: str) -> str:
         self._poll()
@@ -118,6 +113,9 @@ class Recorder(Node):
         self._ended = f"{recording.folder.name} ended as {outcome}"
         try:
             recording.end(outcome, self.parameters.judge, self._lost())
+        except OSError as error:
+            self._ended += f", unfinished ({error.strerror}); make room at {self._root}, the next start repairs it"
+            raise UserError(self._ended) from error
         finally:
             self._say(outcome, recording.folder)
         return recording.folder.name
@@ -129,17 +127,8 @@ class Recorder(Node):
             self._event.publish(String(data=text))
 
     def _poll(self) -> None:
-        batch: list[Received] = []
-        for topic, tap in self._taps.items():
-            before = len(batch)
-            batch.extend(tap.take())
-            if len(batch) > before and topic in ("authority", "ground_truth/task"):
-                self._last[topic] = batch[-1]
-        now_ns = time.time_ns()
-        self._line.read(now_ns, self._now_ns())
-        if batch:
-            batch.sort(key=attrgetter("received_ns"))
-            self._backlog_s = max(self._backlog_s, (now_ns - batch[0].received_ns) / 1e9)
+        batch = self._taps.take()
+        self._line.read(time.time_ns(), self._now_ns())
         self._write(batch)
 
     def _write(self, batch: list[Received]) -> None:
@@ -151,9 +140,7 @@ class Recorder(Node):
             self._give_up(self._recording, f"cannot write to {self._root} ({error.strerror}); make room there")
 
     def _lost(self) -> dict[str, int]:
-        """Messages lost since the episode began, per topic that lost any."""
-        lost = {tap.topic: tap.lost - self._lost_before[topic] for topic, tap in self._taps.items()}
-        return {topic: count for topic, count in lost.items() if count}
+        return dict(self._taps.lost() - self._lost_before)
 
     def _give_up(self, recording: Recording, why: str) -> None:
         """End the episode as aborted, whatever the disk still takes; the rest is repaired at the next start."""
@@ -167,20 +154,20 @@ class Recorder(Node):
         self._say("aborted", recording.folder)
 
     def _report(self) -> None:
-        lost = sum(tap.lost for tap in self._taps.values())
-        for topic, tap in self._taps.items():
-            self._diagnostics.set(f"{topic}_hz", f"{(tap.count - self._reported.get(topic, 0)) / REPORT_S:.0f}")
-            self._reported[topic] = tap.count
-        free = free_bytes(self._root)
-        recording = self._recording
-        for name, value in (("episode", recording.folder.name if recording else ""), ("lost", lost),
+        counts, lost = self._taps.counts(), self._taps.lost()
+        (counts_before, lost_before), self._reported = self._reported, (counts, lost)
+        for topic, count in counts.items():
+            self._diagnostics.set(f"{topic}_hz", f"{(count - counts_before[topic]) / REPORT_S:.0f}")
+        backlog_s, self._taps.backlog_s = self._taps.backlog_s, 0.0
+        free, recording = free_bytes(self._root), self._recording
+        for name, value in (("episode", recording.folder.name if recording else ""), ("lost", sum(lost.values())),
                             ("megabytes", f"{recording.bytes_written / 1e6:.1f}" if recording else "0"),
-                            ("backlog_ms", f"{self._backlog_s * 1e3:.0f}"), ("free_gb", f"{free / 1e9:.1f}")):
+                            ("backlog_ms", f"{backlog_s * 1e3:.0f}"), ("free_gb", f"{free / 1e9:.1f}")):
             self._diagnostics.set(name, value)
-        slow = f"recorder: {self._backlog_s:.1f} s behind; the disk or the processor is too slow"
-        self._diagnostics.trouble("backlog", slow if self._backlog_s > 1.0 else None)
-        self._backlog_s = 0.0
-        self._diagnostics.trouble("lost", f"recorder: {lost} messages were lost" if lost else None)
+        slow = f"{backlog_s:.1f} s behind; the disk or the processor is too slow"
+        self._diagnostics.trouble("backlog", slow if backlog_s > 1.0 else None)
+        gone = ", ".join(f"{count} of {topic}" for topic, count in (lost - lost_before).items())
+        self._diagnostics.trouble("lost", f"lost {gone}: the processor is too slow" if gone else None)
         if recording is not None and free < RESERVE_BYTES:
             self._give_up(recording, f"{free / 1e6:.0f} MB are free at {self._root}; make room there")
 

@@ -7,7 +7,10 @@ the disk, and a gap in a publisher's sequence numbers says exactly what was lost
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -16,6 +19,8 @@ from rclpy.qos import QoSProfile
 from rclpy.type_support import check_is_valid_msg_type
 
 from policies.episode_file import has_header
+from retake import qos
+from retake.topics import LATCHED, SEVERAL_WRITERS
 
 
 class Received(NamedTuple):
@@ -57,5 +62,33 @@ class Tap:
             self.count += 1
             yield Received(info["received_timestamp"], self, sequence, data)
 
-    def close(self) -> None:
-        self._handle.destroy_when_not_in_use()
+
+class Taps:
+    """Taps of several topics, emptied together."""
+
+    def __init__(self, node: Node, topics: Mapping[str, type]) -> None:
+        self._taps = {name: Tap(node, kind, name, qos.LATCHED if name in LATCHED else qos.RECORD,
+                                name in SEVERAL_WRITERS) for name, kind in topics.items()}
+        self.last: dict[str, Received] = {}  # newest message per topic
+        self.backlog_s = 0.0  # the longest that a message has waited; whoever reports it sets it back
+
+    def take(self) -> list[Received]:
+        """Everything that has arrived since the last call, in order of arrival."""
+        batch: list[Received] = []
+        for name, tap in self._taps.items():
+            taken = list(tap.take())
+            if taken:
+                self.last[name] = taken[-1]
+                batch += taken
+        batch.sort(key=attrgetter("received_ns"))
+        if batch:
+            self.backlog_s = max(self.backlog_s, (time.time_ns() - batch[0].received_ns) / 1e9)
+        return batch
+
+    def counts(self) -> Counter[str]:
+        """Messages taken since the start, per topic as it was given."""
+        return Counter({name: tap.count for name, tap in self._taps.items()})
+
+    def lost(self) -> Counter[str]:
+        """Messages lost since the start, per full topic; only topics that lost any."""
+        return Counter({tap.topic: tap.lost for tap in self._taps.values() if tap.lost})
