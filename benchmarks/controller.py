@@ -46,13 +46,19 @@ def _interleaved(calls: list[Callable[[], Any]]) -> list[np.ndarray]:
 
 
 def _our_step() -> Callable[[], Any]:
-    """Estimator, collision distances, filter, QP and integration: everything between sensors and command."""
+    """State in, joint command out: kinematics and dynamics, reference filter, self-collision, QP, integration. The
+    estimator is left out, since mink is handed its state as well."""
     world, controller = G1World(), G1Controller()
     world.reset(0)
     for _ in range(SETTLE_STEPS):
         world.step(controller.step(world.sensors(), g1.HOME_ACTION))
     sensors = world.sensors()
-    return lambda: controller.step(sensors, g1.HOME_ACTION)
+
+    def step() -> object:
+        controller._model.update(controller._q, controller._v)
+        return controller._control(sensors, g1.HOME_ACTION, g1.CONTROL_DT)
+
+    return step
 
 
 def _mink_step() -> Callable[[], Any]:

@@ -91,16 +91,21 @@ class G1Controller:
         v[:3], v[3:6], v[6:] = base.linear_velocity, base.angular_velocity, sensors.dq
         self._model.update(q, v)
         self._estimator.correct(sensors, dt)
-        x, y = float(q[3]), float(q[4])
+        x, y, _, _ = base.quat_xyzw.tolist()
         self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < COS_FALL_TILT
         if self.fallen:
             return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
+        return self._control(sensors, action, dt)
+
+    def _control(self, sensors: Sensors, action: np.ndarray | None, dt: float) -> JointCommand:
+        """The joint command for the state that the model was last updated with."""
         if action is not None and action is not self._action:
             self._goal, self._action = self._aligned(channels.validated(action)), action
+        q, v = self._q, self._v
         self._filter(dt)
         try:
             ddq, tau = self.qp.solve(
-                q, v, self._reference, self._rate, self._acceleration, base.contacts, self._load,
+                q, v, self._reference, self._rate, self._acceleration, self.base.contacts, self._load,
                 self._collision.rows(q, v, dt),
             )  # fmt: skip
         except ArithmeticError:

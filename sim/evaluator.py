@@ -45,12 +45,14 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Episode:
-    """One finished episode; `why`: success, fallen, dropped, timeout, operator, restarted."""
+    """One finished episode; `why`: success, fallen, dropped, timeout, operator, restarted. Seconds of the robot's clock
+    and of the wall's, from the moment the world ran."""
 
     seed: int
     outcome: str
     why: str
     time_s: float
+    wall_s: float
 
 
 class Evaluator(Node):
@@ -99,10 +101,12 @@ class Evaluator(Node):
         yield from self._until(lambda: self._reference_stamp_ns >= start["stamp_ns"], "authority in the new world")
         yield from self._call("hand_back")
         yield from self._call("sim/run")
+        began = time.monotonic()
         outcome, why = yield from self._watch(start["seed"])
+        wall_s = time.monotonic() - began
         if why != "operator":
             yield from self._call(f"episode/{outcome}", needed=False)
-        return Episode(start["seed"], outcome, why, (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9)
+        return Episode(start["seed"], outcome, why, (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9, wall_s)
 
     def _reset(self) -> Steps:
         """Ask for worlds until one comes that was not judged yet: a simulator that was started anew begins again."""

@@ -58,7 +58,9 @@ def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     successes = sum(episode["outcome"] == "success" for episode in episodes)
     low, high = wilson_interval(successes, len(episodes))
     return {"trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)),
-            "low": low, "high": high, "falls": count["fallen"], "why": dict(count), "episodes": list(episodes)}
+            "low": low, "high": high, "falls": count["fallen"], "why": dict(count),
+            "real_time_factor": sum(e["time_s"] for e in episodes) / max(1e-9, sum(e["wall_s"] for e in episodes)),
+            "episodes": list(episodes)}
 
 
 def _show(figures: Mapping[str, Any], out: Path) -> None:
@@ -67,4 +69,5 @@ def _show(figures: Mapping[str, Any], out: Path) -> None:
         table.add_row(str(episode["seed"]), episode["outcome"], episode["why"], f"{episode['time_s']:.1f}")
     Console().print(table)
     print(f"success {figures['successes']}/{figures['trials']} = {100 * figures['rate']:.1f} % "
-          f"[{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (Wilson 95 %), falls {figures['falls']}; {out}")
+          f"[{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (Wilson 95 %), falls {figures['falls']}, "
+          f"{figures['real_time_factor']:.2f} x real time; {out}")
