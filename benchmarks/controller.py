@@ -54,9 +54,12 @@ def _our_step() -> Callable[[], Any]:
         world.step(controller.step(world.sensors(), g1.HOME_ACTION))
     sensors = world.sensors()
 
+    planted = np.array([True, True])
+
     def step() -> object:
         controller._model.update(controller._q, controller._v)
-        return controller._control(sensors, g1.HOME_ACTION, g1.CONTROL_DT)
+        controller._control(planted, g1.HOME_ACTION, g1.CONTROL_DT)
+        return controller._integrate(sensors, g1.CONTROL_DT)
 
     return step
 

@@ -22,7 +22,7 @@ ANCHOR_GAIN = 1.0  # 1/s, how fast two anchors that disagree (slip) are reconcil
 POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
 VELOCITY_GAIN = 250.0  # 1/s, kinematic velocity into the predicted one (40 Hz)
 FORCE_GAIN = 60.0  # 1/s, low-pass of the foot forces
-SLOW_STEPS = 5  # corrections between those of contacts, anchors and heading, none of which changes in 10 ms
+SLOW_STEPS = 3  # corrections between those of contacts, anchors and heading, none of which changes in 10 ms
 
 
 @dataclass(frozen=True, slots=True)

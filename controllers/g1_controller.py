@@ -20,6 +20,7 @@ from controllers.whole_body import WholeBodyQP
 __all__ = ["BaseState", "G1Controller", "JointCommand", "Sensors", "check_sensors"]
 
 COS_FALL_TILT = float(np.cos(g1.FALL_TILT))
+SOLVE_EVERY = 2  # control steps per QP: torques at 250 Hz, set-points at 500 Hz
 FILTER_HZ = 5.0  # critically damped reference filter: 50 Hz steps come out smooth, 64 ms behind
 LEAK_S = 0.1  # s, the integrated joint set-points forget what the joints do not follow
 LOAD_GAIN = 150.0  # N/(m·s), how fast the carried weight is learnt from the palms' sag
@@ -54,7 +55,7 @@ class G1Controller:
         self._collision = SelfCollision(self._model)
         self.qp = WholeBodyQP(self._model, gains)
         self._q, self._v = np.zeros(36), np.zeros(35)
-        self._q_des, self._dq_des, self._tau = np.zeros(29), np.zeros(29), np.zeros(29)
+        self._q_des, self._dq_des, self._tau, self._ddq = (np.zeros(29) for _ in range(4))
         self._goal, self._reference = g1.HOME_ACTION.copy(), g1.HOME_ACTION.copy()
         self._rate, self._acceleration = np.zeros(17), np.zeros(17)
         self.qp_failures = 0
@@ -63,6 +64,7 @@ class G1Controller:
     def reset(self) -> None:
         """Forget everything; `base` and `measured_action` are valid again after the next step."""
         self._started = self.fallen = False
+        self._count, self._since_solution = -1, 0.0
         self.base: BaseState | None = None
         self._load = np.zeros(3)
         self._action: np.ndarray | None = None
@@ -85,42 +87,54 @@ class G1Controller:
         """
         if not self._started:
             self._start(sensors)
-        self.base = base = self._estimator.predict(sensors, dt)
-        q, v = self._q, self._v
+        self._count += 1
+        self._since_solution += dt
+        if self._count % SOLVE_EVERY == 0 or self.fallen:
+            damp = self._solve(sensors, action, self._since_solution)
+            self._since_solution = 0.0
+            if damp is not None:
+                return damp
+        return self._integrate(sensors, dt)
+
+    def _solve(self, sensors: Sensors, action: np.ndarray | None, period: float) -> JointCommand | None:
+        """Estimate and solve, `period` s after the last solution; a damping command once the robot has fallen."""
+        base = self._estimator.predict(sensors, period)
+        self.base, q, v = base, self._q, self._v
         q[:3], q[3:7], q[7:] = base.position, base.quat_xyzw, sensors.q
         v[:3], v[3:6], v[6:] = base.linear_velocity, base.angular_velocity, sensors.dq
         self._model.update(q, v)
-        self._estimator.correct(sensors, dt)
+        self._estimator.correct(sensors, period)
         x, y, _, _ = base.quat_xyzw.tolist()
         self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < COS_FALL_TILT
         if self.fallen:
             return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
-        return self._control(sensors, action, dt)
+        self._control(base.contacts, action, period)
+        return None
 
-    def _control(self, sensors: Sensors, action: np.ndarray | None, dt: float) -> JointCommand:
-        """The joint command for the state that the model was last updated with."""
+    def _control(self, contacts: np.ndarray, action: np.ndarray | None, period: float) -> None:
+        """Joint accelerations and torques for the state that the model was last updated with."""
         if action is not None and action is not self._action:
             self._goal, self._action = self._aligned(channels.validated(action)), action
         q, v = self._q, self._v
-        self._filter(dt)
+        self._filter(period)
         try:
-            ddq, tau = self.qp.solve(
-                q, v, self._reference, self._rate, self._acceleration, self.base.contacts, self._load,
-                self._collision.rows(q, v, dt),
+            ddq, self._tau = self.qp.solve(
+                q, v, self._reference, self._rate, self._acceleration, contacts, self._load,
+                self._collision.rows(q, v, period),
             )  # fmt: skip
+            self._ddq = ddq[6:]
         except ArithmeticError:
             self.qp_failures += 1
-            ddq, tau = np.zeros(35), self._tau  # hold: the last torque with the last set-points, damped by kd
-        self._tau = tau
-        self._learn_load(float(self._reference[g1.SQUEEZE]), dt)
-        return self._integrate(sensors, ddq[6:], tau, dt)
+            self._ddq = np.zeros(29)  # hold: the last torque with the last set-points, damped by kd
+        self._learn_load(float(self._reference[g1.SQUEEZE]), period)
 
     def _start(self, sensors: Sensors) -> None:
         check_sensors(sensors)
         base = self._estimator.reset(sensors)
         self._model.update(np.concatenate([base.position, base.quat_xyzw, sensors.q]), np.zeros(35))
         self._q[2] = base.position[2]
-        self._q_des, self._dq_des, self._tau = sensors.q.copy(), np.zeros(29), np.zeros(29)
+        self._q_des = sensors.q.copy()
+        self._dq_des, self._tau, self._ddq = np.zeros(29), np.zeros(29), np.zeros(29)
         self._reference = channels.validated(self._measure())
         self._goal = self._reference.copy()
         self._rate, self._acceleration = np.zeros(17), np.zeros(17)
@@ -166,13 +180,13 @@ class G1Controller:
         else:
             self._load = self._load * (1.0 - min(1.0, dt / LOAD_LEAK_S))
 
-    def _integrate(self, sensors: Sensors, ddq: np.ndarray, tau: np.ndarray, dt: float) -> JointCommand:
+    def _integrate(self, sensors: Sensors, dt: float) -> JointCommand:
         """Integrate the accelerations to set-points that stay near the joints."""
         leak = dt / LEAK_S
-        self._dq_des = _clip((1 - leak) * self._dq_des + ddq * dt + leak * sensors.dq, g1.DQ_MAX)
+        self._dq_des = _clip((1 - leak) * self._dq_des + self._ddq * dt + leak * sensors.dq, g1.DQ_MAX)
         q_des = (1 - leak) * self._q_des + self._dq_des * dt + leak * sensors.q
         self._q_des = np.minimum(np.maximum(q_des, g1.Q_LOWER), g1.Q_UPPER)
-        return JointCommand(self._q_des, self._dq_des, tau)
+        return JointCommand(self._q_des, self._dq_des, self._tau)
 
 
 def _clip(value: np.ndarray, bound: np.ndarray | float) -> np.ndarray:

@@ -57,8 +57,8 @@ class CameraSim(Node):
         self._infos: dict[str, Publisher] = {}
         for name in CAMERAS:
             topic = f"camera/{name}/color"
-            self._images[name] = self.create_publisher(CompressedImage, f"{topic}/image_raw/compressed", qos.CAMERA)
-            self._infos[name] = self.create_publisher(CameraInfo, f"{topic}/camera_info", qos.CAMERA)
+            self._images[name] = self.create_publisher(CompressedImage, f"{topic}/image_raw/compressed", qos.SEND)
+            self._infos[name] = self.create_publisher(CameraInfo, f"{topic}/camera_info", qos.SEND)
         self._info_messages = {name: self._camera_info(name) for name in CAMERAS}
         self._rendered = self.create_publisher(Time, "rendered", qos.STREAM)
         self._diagnostics = Diagnostics(self)

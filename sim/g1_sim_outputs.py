@@ -27,12 +27,12 @@ class Outputs:
     def __init__(self, node: Node, world: G1World, task: G1BoxTask) -> None:
         self._world, self._task = world, task
         self._codec, self._imu_codec = JointStateCodec(g1.JOINT_NAMES), ImuCodec(g1.IMU_LINK)
-        self._joint_states = node.create_publisher(JointState, "joint_states", qos.STREAM)
-        self._imu = node.create_publisher(Imu, "imu", qos.STREAM)
-        self._applied = node.create_publisher(JointState, "applied_joint_command", qos.STREAM)
+        self._joint_states = node.create_publisher(JointState, "joint_states", qos.SEND)
+        self._imu = node.create_publisher(Imu, "imu", qos.SEND)
+        self._applied = node.create_publisher(JointState, "applied_joint_command", qos.SEND)
         self._clock = node.create_publisher(Clock, "/clock", qos.STREAM)
         self._render_state = node.create_publisher(Float64MultiArray, "render_state", qos.STREAM)
-        self._ground_truth = node.create_publisher(String, "ground_truth/task", qos.STREAM)
+        self._ground_truth = node.create_publisher(String, "ground_truth/task", qos.SEND)
 
     def publish_state(self, now: int, elapsed: int) -> None:
         """The state at stamp `now`, `elapsed` ns after the run began; the controller's part goes out first."""

@@ -49,8 +49,8 @@ class AuthorityNode(Node):
         self._pending: JointTrajectory | None = None  # the tick that waits for its chunk
         self._first_tick_ns = 0  # of this run of the world
         self._said: tuple[object, ...] = ()
-        self._reference = self.create_publisher(JointTrajectory, "reference", qos.STREAM)
-        self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.STREAM)
+        self._reference = self.create_publisher(JointTrajectory, "reference", qos.SEND)
+        self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.SEND)
         self._authority = self.create_publisher(String, "authority", qos.LATCHED)
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy

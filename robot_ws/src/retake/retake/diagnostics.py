@@ -28,7 +28,7 @@ class Diagnostics:
         self._logged: dict[str, float] = {}
         self._guarded: dict[str, Subscription] = {}
         self._last = time.monotonic()
-        self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", qos.SEND)
         self._timer = node.create_timer(PERIOD_S, self._report, clock=STEADY)
 
     def count(self, name: str) -> None:

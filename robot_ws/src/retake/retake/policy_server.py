@@ -72,7 +72,7 @@ class PolicyServer(Node):
         self._world_start_ns = 0
         self._waiting_since: float | None = None
 
-        self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.STREAM)
+        self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
         self.diagnostics = Diagnostics(self)
         self.diagnostics.set("policy_sha256", self.checkpoint.sha256)
         for camera in config.cameras:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-STREAM = QoSProfile(depth=10)  # states, commands, references
-CAMERA = QoSProfile(depth=5)  # compressed images and their camera_info
+SEND = QoSProfile(depth=2000)  # every recorded publisher: what a starved recorder has not fetched yet stays here
+STREAM = QoSProfile(depth=10)  # subscriptions to states, commands, references: the newest count
+CAMERA = QoSProfile(depth=5)  # subscriptions to compressed images and their camera_info
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # what is true until it changes
 RECORD = QoSProfile(depth=2000)  # the recorder's subscriptions: 4 s of a 500 Hz topic may wait for the disk

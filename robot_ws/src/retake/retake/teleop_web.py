@@ -78,7 +78,7 @@ class TeleopWeb(Node):
         self._joint_names = robot.joint_names
         self._tick = 0
         self._last_stamp_ns = 0
-        self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
+        self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
         # Steady, not ROS time: the panel must go on showing that /clock has stopped.

@@ -59,9 +59,9 @@ class WholeBodyController(Node):
         self._reference: tuple[int, np.ndarray] | None = None  # stamp, action
         self._stamp, self._answer = -1, b""  # the newest state that was answered, and the answer
         self._ticks: deque[int] = deque(maxlen=g1.REFERENCE_LEASE_PERIODS)  # stamps of the newest measured_actions
-        self._joint_command = self.create_publisher(JointState, "joint_command", qos.STREAM)
-        self._measured_action = self.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
-        self._odometry = self.create_publisher(Odometry, "odometry", qos.STREAM)
+        self._joint_command = self.create_publisher(JointState, "joint_command", qos.SEND)
+        self._measured_action = self.create_publisher(JointTrajectory, "measured_action", qos.SEND)
+        self._odometry = self.create_publisher(Odometry, "odometry", qos.SEND)
         self._diagnostics = Diagnostics(self)
         self._authority = Awaited(self, "authority", parameters.lockstep, self._diagnostics, self._advance)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM, raw=True)
