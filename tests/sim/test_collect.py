@@ -11,7 +11,7 @@ from sim import collect, demonstration
 from sim.demonstration import START_NS, Demonstrator, Variation, start_pose
 from sim.reference_noise import COMMON_M, ReferenceNoise
 
-SHORT_S = 2.0
+SHORT_S = 3.0
 
 
 def arguments(*words):
@@ -28,7 +28,7 @@ def vectors(folder, topic):
 
 @pytest.fixture(scope="module")
 def short_episode(tmp_path_factory):
-    """The first two seconds of a disturbed demonstration, from a perturbed start."""
+    """The first second of a disturbed demonstration, from a perturbed start."""
     root = tmp_path_factory.mktemp("short")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demonstration, "MAX_EPISODE_S", SHORT_S)
