@@ -21,7 +21,7 @@ STEP_NS = round(g1.CONTROL_DT * 1e9)
 START_NS = round(START_TIME_S * 1e9)
 CAMERA_STEPS = round(CAMERA_PERIOD_S / g1.CONTROL_DT)
 TRUTH_STEPS = 50  # 10 Hz
-SETTLE_STEPS = 10 * CAMERA_STEPS  # 0.66 s, a reference tick as well; unrecorded: in the graph too the robot stands first
+SETTLE_STEPS = 10 * CAMERA_STEPS  # 0.66 s, also whole reference ticks; unrecorded: in the graph the robot stands first
 APPROACH_STEPS = 20 * CAMERA_STEPS  # 1.32 s, unrecorded, to a perturbed starting pose
 # Half ranges of a perturbed start at spread 1: hands (m), their turn (rad), pelvis (m, downwards only), torso (rad).
 START_HAND_M, START_TURN, START_HEIGHT_M, START_PITCH = 0.08, 0.25, 0.12, 0.15
