@@ -58,7 +58,7 @@ def _our_step() -> Callable[[], Any]:
 
     def step() -> object:
         controller._model.update(controller._q, controller._v)
-        controller._control(planted, g1.HOME_ACTION, g1.CONTROL_DT)
+        controller._control(planted, g1.CONTROL_DT)
         return controller._integrate(sensors, g1.CONTROL_DT)
 
     return step

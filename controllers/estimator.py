@@ -16,7 +16,9 @@ from controllers import g1, rotations
 from controllers.model import LEFT_FOOT, RIGHT_FOOT, G1Model
 
 CONTACT_ON_N = 60.0  # vertical force above which a foot is planted; ours: 18 % of the robot's weight
-CONTACT_OFF_N = 25.0
+CONTACT_OFF_N = 25.0  # and below which it may have left the ground
+CONTACT_OFF_S = 0.1  # for so long; a landing or a shifted weight unloads a foot for less
+LIFTED_M = 0.01  # sole height from which an unloaded foot counts as lifted while the other one stands
 YAW_GAIN = 0.5  # 1/s, planted feet against the IMU's drifting heading
 ANCHOR_GAIN = 1.0  # 1/s, how fast two anchors that disagree (slip) are reconciled
 POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
@@ -76,6 +78,7 @@ class BaseEstimator:
         self.contacts = np.array([True, True])
         self._weights, self._planted, self._count = np.array([0.5, 0.5]), 2, 0
         self.vertical_forces = np.full(2, 0.5 * 9.81 * model.mass)
+        self._unloaded_s = [0.0, 0.0]
         return self.predict(sensors, 0.0)
 
     def predict(self, sensors: Sensors, dt: float) -> BaseState:
@@ -117,10 +120,23 @@ class BaseEstimator:
         residual = model.nle[6:18] - sensors.tau_est[:12]
         vertical = np.matmul(residual.reshape(2, 1, 6), model.leg_inverse)[:, 0, 2]
         self.vertical_forces = self.vertical_forces + min(1.0, FORCE_GAIN * dt) * (vertical - self.vertical_forces)
-        for i, force in enumerate(self.vertical_forces.tolist()):
-            planted = force > (CONTACT_OFF_N if self.contacts[i] else CONTACT_ON_N)
-            if planted != self.contacts[i]:
-                self._change(i, planted)
+        forces = self.vertical_forces.tolist()
+        heights = self._sole_heights()
+        for i, force in enumerate(forces):
+            self._unloaded_s[i] = self._unloaded_s[i] + dt if force < CONTACT_OFF_N else 0.0
+            if self.contacts[i]:
+                # weight alone cannot tell a foot that is not used from one that is in the air: the controller unloads
+                # what it believes lifted, so a wrong belief would keep itself true
+                airborne = heights[i] > LIFTED_M or forces[1 - i] < CONTACT_OFF_N
+                if self._unloaded_s[i] > CONTACT_OFF_S and airborne:
+                    self._change(i, False)
+            elif force > CONTACT_ON_N:
+                self._change(i, True)
+
+    def _sole_heights(self) -> list[float]:
+        """Heights of the two soles above the ground, m."""
+        model = self._model
+        return [float(model.positions[i, 2] + model.rotations[i, 2, 2] * g1.SOLE_Z) for i in range(2)]
 
     def _change(self, foot: int, planted: bool) -> None:
         """A foot has landed or left the ground."""

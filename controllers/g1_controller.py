@@ -87,34 +87,31 @@ class G1Controller:
         """
         if not self._started:
             self._start(sensors)
+        if action is not None and action is not self._action:
+            self._goal, self._action = self._aligned(channels.validated(action)), action
         self._count += 1
         self._since_solution += dt
-        if self._count % SOLVE_EVERY == 0 or self.fallen:
-            damp = self._solve(sensors, action, self._since_solution)
+        x, y, _, _ = sensors.quat_xyzw.tolist()
+        self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < COS_FALL_TILT
+        if self.fallen:
+            return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
+        if self._count % SOLVE_EVERY == 0:
+            self._solve(sensors, self._since_solution)
             self._since_solution = 0.0
-            if damp is not None:
-                return damp
         return self._integrate(sensors, dt)
 
-    def _solve(self, sensors: Sensors, action: np.ndarray | None, period: float) -> JointCommand | None:
-        """Estimate and solve, `period` s after the last solution; a damping command once the robot has fallen."""
+    def _solve(self, sensors: Sensors, period: float) -> None:
+        """Estimate and solve, `period` s after the last time."""
         base = self._estimator.predict(sensors, period)
         self.base, q, v = base, self._q, self._v
         q[:3], q[3:7], q[7:] = base.position, base.quat_xyzw, sensors.q
         v[:3], v[3:6], v[6:] = base.linear_velocity, base.angular_velocity, sensors.dq
         self._model.update(q, v)
         self._estimator.correct(sensors, period)
-        x, y, _, _ = base.quat_xyzw.tolist()
-        self.fallen = self.fallen or 1 - 2 * (x * x + y * y) < COS_FALL_TILT
-        if self.fallen:
-            return JointCommand(sensors.q.copy(), np.zeros(29), np.zeros(29), damp=True)
-        self._control(base.contacts, action, period)
-        return None
+        self._control(base.contacts, period)
 
-    def _control(self, contacts: np.ndarray, action: np.ndarray | None, period: float) -> None:
+    def _control(self, contacts: np.ndarray, period: float) -> None:
         """Joint accelerations and torques for the state that the model was last updated with."""
-        if action is not None and action is not self._action:
-            self._goal, self._action = self._aligned(channels.validated(action)), action
         q, v = self._q, self._v
         self._filter(period)
         try:
