@@ -53,13 +53,17 @@ if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     [ "${ROS_DISTRO:-}" = jazzy ] && system=(--system-site-packages)
     "$python" -m venv "${system[@]}" "$VENV"
 fi
-pip() { "$VENV/bin/python" -m pip --no-input "$@"; }
-pip install -q "$PIP_PIN"
+LOG=build/setup.log
+mkdir -p build; : > "$LOG"
+pip() {  # what pip says goes to the log: a site's configuration may make it warn about every package
+    "$VENV/bin/python" -m pip --no-input "$@" >> "$LOG" 2>&1 || { tail -n 15 "$LOG" >&2; fail "pip $1 failed; all of it: $LOG"; }
+}
+pip install "$PIP_PIN"
 
 # 3. Packages. `-e` so that the clone is what runs.
 if [ "${ROS_DISTRO:-}" = jazzy ]; then
-    pip install -q --no-deps -e .
-    "$VENV/bin/python" - "$EXTRA" <<'PY' | pip install -q -r /dev/stdin
+    pip install --no-deps -e .
+    "$VENV/bin/python" - "$EXTRA" <<'PY' | pip install -r /dev/stdin
 import importlib.metadata, re, sys
 for line in importlib.metadata.requires("retake"):
     extra = re.search(r"extra == ['\"](\w+)['\"]", line)
@@ -67,9 +71,9 @@ for line in importlib.metadata.requires("retake"):
         print(re.sub(r"\s*(and\s*)?extra == ['\"]\w+['\"]", "", line).rstrip("; "))
 PY
 else
-    pip install -q -e ".[$EXTRA]"
+    pip install -e ".[$EXTRA]"
 fi
-pip install -q --no-deps "$ROBOT_MODEL"
+pip install --no-deps "$ROBOT_MODEL"
 
 # 4. What is made once: the robot's decimated meshes.
 "$VENV/bin/python" -c "from sim.assets import g1_visuals; g1_visuals()"

@@ -20,6 +20,7 @@ from controllers import g1
 from retake import conversions, qos
 
 NEEDED = {"policy_server", "recorder", "camera_sim", "authority", "whole_body_controller"}
+START_S = 180.0  # wall time for every node to import what it needs and to be heard
 PATIENCE_S = 60.0  # wall time, for machines that do much else
 
 
@@ -90,7 +91,7 @@ class Operator:
         The joint states of the first `hash_s` seconds go into `digest`, without the very first, which comes before the
         answer of sim/reset.
         """
-        self.until(lambda: set(self.heard) >= NEEDED, what="every node")
+        self.until(lambda: set(self.heard) >= NEEDED, START_S, "every node")
         start = json.loads(self.call("sim/reset"))
         self._hashed_ns = range(start["stamp_ns"] + 1, start["stamp_ns"] + round(hash_s * 1e9) + 1)
         self.call("episode/start")
