@@ -26,6 +26,8 @@ class Bench:
         self.probe = probe
         self.ticks = probe.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
         self.chunks = probe.create_publisher(JointTrajectory, "action_chunk", qos.STREAM)
+        self.policies = probe.create_publisher(String, "policy", qos.LATCHED)
+        self.policies.publish(String(data="hash"))
         self.teleop = probe.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
         self.references = probe.listen(JointTrajectory, "reference")
         self.provenance = probe.listen(DiagnosticStatus, "provenance")
@@ -53,7 +55,6 @@ class Bench:
 
     def chunk(self, target: np.ndarray, stamp: int | None = None) -> None:
         message = conversions.chunk_message(FRAME * np.arange(1, 25), np.tile(target, (24, 1)), stamp or self.now)
-        message.header.frame_id = "hash"
         self.chunks.publish(message)
         self.probe.serve(0.1)
 

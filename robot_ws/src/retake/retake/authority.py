@@ -57,6 +57,8 @@ class AuthorityNode(Node):
         self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
         self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.STREAM)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
+        self._policy_hash = ""  # of the policy that answers, for the provenance
+        self.create_subscription(String, "policy", self._on_policy, qos.LATCHED)
         self.create_subscription(JointTrajectory, "teleop_action", self._on_teleop_action, qos.STREAM)
         for name in ("take_over", "hand_back", "stop", "release_stop"):
             self.create_service(Trigger, name, self._service(getattr(self._core, name), name))
@@ -73,12 +75,15 @@ class AuthorityNode(Node):
     def _on_chunk(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
         try:
-            self._core.offer_chunk(stamp, *conversions.chunk_from(message), policy=message.header.frame_id)
+            self._core.offer_chunk(stamp, *conversions.chunk_from(message), policy=self._policy_hash)
         except ValueError as error:
             return self._diagnostics.refuse("action_chunk", str(error))
         self._diagnostics.count("action_chunk")
         self._policy.answered()
         self._advance()
+
+    def _on_policy(self, message: String) -> None:
+        self._policy_hash = message.data
 
     def _on_teleop_action(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)

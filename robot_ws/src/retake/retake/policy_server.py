@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
@@ -73,6 +74,8 @@ class PolicyServer(Node):
         self._waiting_since: float | None = None
 
         self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
+        self._policy = self.create_publisher(String, "policy", qos.LATCHED)
+        self._policy.publish(String(data=self.checkpoint.sha256[:16]))
         self.diagnostics = Diagnostics(self)
         self.diagnostics.set("policy_sha256", self.checkpoint.sha256)
         for camera in config.cameras:
