@@ -50,9 +50,9 @@ def test_it_stands_on_when_others_die(launch):
     operator = graph.operator
     carry(operator)
     for module in SURVIVED:
-        operator.heard.pop(module.split(".")[1])
         graph.kill(module)
-        operator.until(lambda module=module: is_heard(operator, module), what=f"diagnostics of the new {module}")
+        operator.heard.pop(module.split(".")[1])  # what the dead one said last
+        operator.until(lambda module=module: is_heard(operator, module), 180.0,f"diagnostics of the new {module}")
         operator.for_sim_s(1.0)
         assert not operator.truth["fallen"], module
         assert operator.measured[g1.ACTION_CHANNELS.index("base.height")] > 0.4, module
@@ -71,9 +71,9 @@ def test_without_controller_it_is_damped(launch):
     carry(operator)
     operator.watch_applied()
     operator.for_sim_s(0.1)
-    operator.heard.pop("whole_body_controller")
     graph.kill("retake.whole_body_controller")
-    operator.until(lambda: is_heard(operator, "retake.whole_body_controller"), what="the new controller")
+    operator.heard.pop("whole_body_controller")
+    operator.until(lambda: is_heard(operator, "retake.whole_body_controller"), 180.0,"the new controller")
     damped = [conversions.stamp_ns(message.header.stamp) for message in operator.applied if not any(message.effort)]
     commanded = [conversions.stamp_ns(message.header.stamp) for message in operator.applied if any(message.effort)]
     assert damped
