@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,18 @@ class Graph:
         assert old, f"{module} does not run"
         os.kill(old, signal.SIGKILL)
         self.operator.until(lambda: self.pid(module) not in (0, old), 30.0, f"a new {module}")
+
+    def keep_dead(self, module: str, seconds: float) -> None:
+        """SIGKILL whenever it runs, for so much wall time."""
+        end = time.monotonic() + seconds
+
+        def kill() -> bool:
+            if pid := self.pid(module):
+                os.kill(pid, signal.SIGKILL)
+            return time.monotonic() > end
+
+        self.operator.until(kill, seconds + 1.0, f"{seconds} s")
+        self.operator.until(lambda: self.pid(module), 30.0, f"new {module}")
 
     def end(self) -> int:
         """Ctrl-C; the exit code."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.client import Client
 from rclpy.experimental import EventsExecutor
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -21,6 +22,7 @@ from retake import conversions, qos
 
 NEEDED = {"policy_server", "recorder", "camera_sim", "authority", "whole_body_controller"}
 START_S = 180.0  # wall time for every node to import what it needs and to be heard
+ASK_AGAIN_S = 10.0
 PATIENCE_S = 60.0  # wall time, for machines that do much else
 
 
@@ -46,6 +48,7 @@ class Operator:
         self._hashed_ns = range(0)
         self._last_state_ns = 0
         self._sources: dict[int, str] = {}
+        self._clients: dict[str, Client] = {}
         self._teleop = self._node.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
         self._subscribe()
 
@@ -76,12 +79,20 @@ class Operator:
         self.until(lambda: self.now_ns >= end, what=f"{seconds} s of the robot's time")
 
     def call(self, name: str) -> str:
-        """A Trigger service's message; it must succeed."""
-        client = self._node.create_client(Trigger, name)
-        self.until(client.service_is_ready, what=f"service {name}")
-        future = client.call_async(Trigger.Request())
-        self.until(future.done, what=f"an answer of {name}")
-        answer = future.result()
+        """A Trigger service's message; it must succeed. Asked again while only a dead node is listed as its host."""
+        client = self._clients.setdefault(name, self._node.create_client(Trigger, name))
+        answers: list[Trigger.Response] = []
+        asked_s = -ASK_AGAIN_S
+
+        def is_answered() -> bool:
+            nonlocal asked_s
+            if client.service_is_ready() and time.monotonic() - asked_s >= ASK_AGAIN_S:
+                asked_s = time.monotonic()
+                client.call_async(Trigger.Request()).add_done_callback(lambda done: answers.append(done.result()))
+            return bool(answers)
+
+        self.until(is_answered, what=f"answer of {name}")
+        answer = answers[0]
         assert answer.success, f"{name}: {answer.message}"
         return answer.message
 
