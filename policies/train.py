@@ -138,7 +138,7 @@ class _Run:
         sha256 = trainer.export(self.args.out, self.robot, self.task, {**self.extra, "validation": final})
         self._report("final", final)
         self.console.print(
-            f"checkpoint {self.args.out} ({sha256[:12]}): try it with `retake eval --checkpoint {self.args.out}`"
+            f"checkpoint {self.args.out} ({sha256[:12]}): try it with `retake eval policy:={self.args.out}`"
         )
         return 0
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -53,7 +54,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
     except UserError as error:  # also from a callback: the node must not go on
         print(f"{make_node.__name__}: {error}", file=sys.stderr, flush=True)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):  # the latter: the node has ended its own context, done
         pass
     finally:
         rclpy.try_shutdown()
