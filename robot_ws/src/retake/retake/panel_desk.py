@@ -64,7 +64,7 @@ class Desk:
         ended = self.session.update(authority, measured_action is not None, now)
         if ended:
             self._end(ended, good=authority in ("policy", "none"))
-        elif not was_driving and self.action is not None:
+        elif not was_driving and self.action is not None and measured_action is not None:
             self.targets.snap(measured_action)
             self._dragged = ""
             self._show_targets()

@@ -80,7 +80,7 @@ class Page:
         self.selected = "left"
         self._events = events
         self._shown: dict[str, str] = {}
-        gui = client.gui
+        gui: Any = client.gui  # its colours and keys are Literals, ours come from tables
         self._status = gui.add_html("", order=0)
         gui.add_html(STOP_STYLE, order=1)
         gui.add_html('<span id="retake-two"></span>', order=4)
@@ -115,18 +115,17 @@ class Page:
 
     def show_targets(self, targets: TeleopTargets | None, but: str = "") -> None:
         """Put gizmos and sliders where the targets are, but not the gizmo `but`, being dragged; None hides them."""
-        driving = targets is not None
         with self.client.atomic():
             for side, gizmo in self._gizmos.items():
-                if driving and side != but:
+                if targets is not None and side != but:
                     position, quat_xyzw = targets.pose(side)
                     gizmo.position, gizmo.wxyz = position, np.roll(quat_xyzw, 1)
-                if gizmo.visible != driving:
-                    gizmo.visible = driving
+                if gizmo.visible != (targets is not None):
+                    gizmo.visible = targets is not None
             for channel, slider in self._sliders.items():
-                if slider.disabled == driving:
-                    slider.disabled = not driving
-                value = targets.channel(channel) if driving else slider.value
+                if slider.disabled != (targets is None):
+                    slider.disabled = targets is None
+                value = slider.value if targets is None else targets.channel(channel)
                 if value != slider.value:
                     slider.value = value
 
@@ -142,7 +141,7 @@ class Page:
             if event.client_id is not None:
                 self._events.put(UserEvent(event.client_id, kind, value(event) if callable(value) else value))
 
-    def _add_slider(self, channel: str) -> viser.GuiSliderHandle:
+    def _add_slider(self, channel: str) -> Any:
         label, unit, step, *_ = SLIDERS[channel]
         index = g1.ACTION_CHANNELS.index(channel)
         low, high, home = (float(limit[index]) for limit in (g1.ACTION_LOWER, g1.ACTION_UPPER, g1.HOME_ACTION))
@@ -159,7 +158,7 @@ class Page:
         return gizmo
 
     def _add_hotkeys(self) -> None:
-        add = self.client.gui.add_command
+        add: Any = self.client.gui.add_command  # its keys are Literals, ours come from tables
         for command, (label, _, hotkey, modifier, _) in BUTTONS.items():
             self._queue(add(label, hotkey=hotkey, modifier=modifier).on_trigger, command)
         self._queue(add("Stop (Esc)", hotkey="escape").on_trigger, "stop")

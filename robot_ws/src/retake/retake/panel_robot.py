@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pinocchio as pin
@@ -79,7 +80,7 @@ def _read_visuals(model: pin.Model, folder: Path) -> list[LinkMesh]:
             raise ValueError(f"visuals.json in {folder} names body {geom['body']!r}, which the robot does not have")
         frame = model.frames[model.getBodyId(geom["body"])]
         placement = frame.placement * pin.XYZQUATToSE3(np.array([*geom["position"], *geom["quat_xyzw"]]))
-        mesh = trimesh.load_mesh(folder / geom["mesh_file"])
+        mesh: Any = trimesh.load_mesh(folder / geom["mesh_file"])
         mesh.apply_transform(placement.homogeneous)
         parts.setdefault((frame.parentJoint - 1, tuple(geom["rgba"])), []).append(mesh)
     return [_link_mesh(joint, trimesh.util.concatenate(meshes), rgba) for (joint, rgba), meshes in parts.items()]
@@ -96,6 +97,6 @@ def _sticks(model: pin.Model) -> list[LinkMesh]:
     return sticks
 
 
-def _link_mesh(joint: int, mesh: trimesh.Trimesh, rgba: tuple[float, ...]) -> LinkMesh:
-    rgb = tuple(round(255 * channel) for channel in rgba[:3])
-    return LinkMesh(joint, np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32), rgb)
+def _link_mesh(joint: int, mesh: Any, rgba: tuple[float, ...]) -> LinkMesh:
+    red, green, blue = (round(255 * channel) for channel in rgba[:3])
+    return LinkMesh(joint, np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32), (red, green, blue))

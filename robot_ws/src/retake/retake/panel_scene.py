@@ -64,7 +64,7 @@ class PanelScene:
 
         async def gate(connection: viser.infra.WebsockClientConnection) -> None:
             request = web._live_connections[connection.client_id].request
-            reason = refusal(request.path, request.headers, token)
+            reason = "no request" if request is None else refusal(request.path, request.headers, token)
             if reason is not None:
                 await web._live_connections[connection.client_id].close(1008, reason)
 

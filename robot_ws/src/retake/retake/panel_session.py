@@ -59,7 +59,7 @@ class TeleopSession:
         """Nobody drives any more."""
         self.driver, self.phase = None, Phase.IDLE
 
-    def is_driving(self, client: int) -> bool:
+    def is_driving(self, client: int | None) -> bool:
         """True when this browser's targets are streamed."""
         return self.phase is Phase.DRIVING and self.driver == client
 
