@@ -102,7 +102,7 @@ def _refuse_second_graph(listener: StatusListener, graph: Sequence[NodeSpec]) ->
 
 def _watch(processes: Processes, listener: StatusListener, console: Console, title: str) -> Outcome:
     outcome = Outcome()
-    console.print(title)
+    console.print(title, soft_wrap=True)
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     printed = ""
     asked: list[int] = []  # signals; noted only, since an exception must not cross the executor
