@@ -36,11 +36,11 @@ class Teleoperator(Node):
 
     def __init__(self) -> None:
         super().__init__("bench_teleoperator", namespace="g1")
-        self._publisher = self.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
+        self._teleop = self.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM)
         self.create_subscription(JointTrajectory, "measured_action", self._on_measured, qos.STREAM)
         names = ("take_over", "stop", "release_stop")
-        self._services = {name: self.create_client(Trigger, name) for name in names}
+        self._called = {name: self.create_client(Trigger, name) for name in names}
         self.speeds: list[tuple[float, float]] = []  # wall time, largest left-arm speed
         self.measured: np.ndarray | None = None
         self.stamp: Any = None
@@ -59,19 +59,19 @@ class Teleoperator(Node):
 
     def call(self, name: str) -> Future:
         """Send a Trigger."""
-        return self._services[name].call_async(Trigger.Request())
+        return self._called[name].call_async(Trigger.Request())
 
     def stream(self, action: np.ndarray) -> None:
         """Publish one teleop_action now."""
         message = JointTrajectory(joint_names=list(g1.ACTION_CHANNELS))
         message.header.stamp = self.get_clock().now().to_msg() if self.stamp is None else self.stamp
         message.points = [JointTrajectoryPoint(positions=[float(value) for value in action])]
-        self._publisher.publish(message)
+        self._teleop.publish(message)
 
     def ready(self, timeout_s: float) -> None:
         """Wait until the robot reports and the services answer."""
         end = time.perf_counter() + timeout_s
-        while self.measured is None or not all(s.service_is_ready() for s in self._services.values()):
+        while self.measured is None or not all(s.service_is_ready() for s in self._called.values()):
             rclpy.spin_once(self, timeout_sec=0.1)
             if time.perf_counter() > end:
                 raise TimeoutError("the graph does not answer; see build/bench/takeover.log")

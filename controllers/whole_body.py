@@ -4,8 +4,8 @@
     s.t. M_b a + h_b = J_b^T F + J_b^T w_hands          floating-base dynamics (6 rows)
          J_feet a + dJ_feet v = -k_v v_feet              planted feet do not accelerate (eliminated, see below)
          friction pyramid, centre of pressure inside the sole, yaw torque     (10 rows a foot)
-         joint position and velocity limits as bounds on a, collision rows where a pair is near,
-         leg-limit and torque rows where the solution without them violates one
+         joint position and velocity limits as bounds on a;
+         collision, leg-limit and torque rows, added when the solution without them violates one
 
 Tasks: common and relative motion of the palms, palm orientations, torso and (softly) pelvis orientation, CoM over the
 feet, pelvis height, posture. A squeeze is a wrench pair on the palms, known to the dynamics.
@@ -128,9 +128,6 @@ class WholeBodyQP:
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Solve; where legs or torques leave their limits, solve again with those rows (same optimum as with all)."""
         program = self._program
-        if collision is not None:
-            rows, constant = self._reduce(collision[0], legs, legs_0)
-            program = program.with_rows(rows, collision[1] - constant, np.full(len(rows), UNBOUNDED), SOFT)
         lower, upper = bounds[1][:12], bounds[0][:12]
         for attempt in range(2):
             x = program.solve()
@@ -139,10 +136,15 @@ class WholeBodyQP:
             tau = self._model.M[6:] @ a + bias[6:] - x[NU:] @ self._model.J[:12, 6:]
             clipped = np.minimum(np.maximum(tau, -g1.TAU_MAX), g1.TAU_MAX)
             legal = (clipped == tau).all() and not ((a_legs > upper) | (a_legs < lower)).any()
+            if collision is not None:
+                legal = legal and (collision[0] @ a >= collision[1]).all()
             if legal or attempt:
                 break
             self.extended_solves += 1
             program = self._extend(program, legs, legs_0, bias, bounds)
+            if collision is not None:
+                rows, constant = self._reduce(collision[0], legs, legs_0)
+                program = program.with_rows(rows, collision[1] - constant, np.full(len(rows), UNBOUNDED), SOFT)
         return a, clipped
 
     @staticmethod
