@@ -38,7 +38,7 @@ class G1Model:
     """Pinocchio model and data of the G1 with rotor inertias; generalised order is base (7 / 6) then JOINT_NAMES.
 
     After `update`:
-        M (35, 35), nle (35,): mass matrix (upper triangle valid below row 6) and bias forces.
+        M (35, 35), nle (35,): mass matrix, symmetric, and bias forces.
         J (30, 35), drift (30,), twist (30,): six rows a frame, linear first, for feet, hands, torso. Feet in their own
             axes, where sole and friction constraints are constant; hands and torso in odom axes.
         positions (5, 3), rotations (5, 3, 3): the frames in odom.

@@ -126,7 +126,7 @@ class WholeBodyQP:
         self, legs: np.ndarray, legs_0: np.ndarray, bias: np.ndarray, bounds: tuple[np.ndarray, np.ndarray],
         collision: tuple[np.ndarray, np.ndarray] | None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Solve; where legs or torques leave their limits, solve again with those rows (same optimum as with all)."""
+        """Solve; where legs, torques or distances leave their limits, solve again with all of those rows."""
         program = self._program
         lower, upper = bounds[1][:12], bounds[0][:12]
         for attempt in range(2):
