@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -24,7 +23,7 @@ from retake.conversions import time_message
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
 from retake.spin import run
-from sim.cameras import CAMERAS, CameraRig
+from sim.cameras import CAMERAS, CameraRig, optical_frame, to_jpeg
 from sim.render_state import RenderStateError
 
 NEWEST = QoSProfile(depth=1)
@@ -37,12 +36,11 @@ class Parameters:
     lockstep: bool = False  # draw every state; in real time the newest
     width: int = 320  # px
     height: int = 240  # px
-    quality: int = 90  # JPEG, 1..100
 
     def __post_init__(self) -> None:
-        if not (16 <= self.width <= 1280 and 16 <= self.height <= 960 and 1 <= self.quality <= 100):
+        if not (16 <= self.width <= 1280 and 16 <= self.height <= 960):
             raise ValueError(
-                f"{self.width}x{self.height} at {self.quality}: allowed are 16x16 to 1280x960, quality 1..100"
+                f"{self.width}x{self.height}: allowed are 16x16 to 1280x960"
             )
 
 
@@ -79,10 +77,8 @@ class CameraSim(Node):
 
     def _publish(self, name: str, picture: np.ndarray, stamp: Time) -> None:
         """One picture (height, width, 3) RGB and its camera_info."""
-        options = [cv2.IMWRITE_JPEG_QUALITY, self._settings.quality]
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-        message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=jpeg.tobytes())
-        message.header.stamp, message.header.frame_id = stamp, f"camera_{name}_color_optical_frame"
+        message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=to_jpeg(picture))
+        message.header.stamp, message.header.frame_id = stamp, optical_frame(name)
         info = self._info_messages[name]
         info.header.stamp = stamp
         self._images[name].publish(message)
@@ -91,7 +87,7 @@ class CameraSim(Node):
     def _camera_info(self, name: str) -> CameraInfo:
         fx, fy, cx, cy = (float(value) for value in self._rig.intrinsics(name))
         info = CameraInfo(width=self._settings.width, height=self._settings.height)
-        info.header.frame_id = f"camera_{name}_color_optical_frame"
+        info.header.frame_id = optical_frame(name)
         info.distortion_model, info.d = "plumb_bob", [0.0] * 5
         info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
         info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]

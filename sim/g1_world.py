@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from controllers import g1
+from controllers import g1, rotations
 from controllers.g1_controller import JointCommand, Sensors
 from sim.assets import g1_spec
 from sim.render_state import RenderStateCodec
@@ -187,7 +187,5 @@ class G1World:
 
 def _disturbed(quat_xyzw: np.ndarray, tilt: np.ndarray, yaw: float) -> np.ndarray:
     """An attitude with a small tilt error (2,) rad and a heading error, rad."""
-    from controllers import rotations
-
     error = rotations.from_rotvec(np.array([tilt[0], tilt[1], yaw]))
     return rotations.multiply(error, quat_xyzw)
