@@ -121,12 +121,18 @@ def subscribers(node: Node, topic: str) -> set[str]:
     return {info.node_name for info in node.get_subscriptions_info_by_topic(f"/g1/{topic}")}
 
 
+def publishers(node: Node, topic: str) -> set[str]:
+    return {info.node_name for info in node.get_publishers_info_by_topic(f"/g1/{topic}")}
+
+
 def test_in_the_running_graph_nobody_else_listens(probe: Probe, tmp_path: Path) -> None:
+    writers = {"joint_command": {"whole_body_controller"}, "reference": {"authority"}}
     with graph(tmp_path):
-        probe.until(lambda: subscribers(probe, "joint_command") and subscribers(probe, "reference"), 60)
+        probe.until(lambda: all(publishers(probe, topic) and subscribers(probe, topic) for topic in writers), 60)
         # discovery tells of an endpoint before it tells whose it is
         probe.until(lambda: not any(UNKNOWN in subscribers(probe, topic) for topic in PRIVATE), 30)
+        probe.until(lambda: not any(UNKNOWN in publishers(probe, topic) for topic in writers), 30)
         for topic, allowed in PRIVATE.items():
             assert subscribers(probe, topic) <= allowed
-        for topic, writer in (("joint_command", "whole_body_controller"), ("reference", "authority")):
-            assert {info.node_name for info in probe.get_publishers_info_by_topic(f"/g1/{topic}")} == {writer}
+        for topic, writer in writers.items():
+            assert publishers(probe, topic) == writer

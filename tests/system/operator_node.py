@@ -131,9 +131,11 @@ class Operator:
         values = {pair.key: pair.value for pair in message.values}
         self._sources[int(values["stamp_ns"])] = values["source"]
 
-    def source_at(self, stamp: int) -> str:
-        """Who commanded the reference of this stamp."""
-        return self._sources.get(stamp, "")
+    def newest_source(self) -> str:
+        """Who commanded the newest reference; waits for its provenance, which travels on a topic of its own."""
+        stamp = self.references[-1][0]
+        self.until(lambda: stamp in self._sources, what=f"provenance of the reference at {stamp} ns")
+        return self._sources[stamp]
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -18,7 +18,7 @@ def test_a_person_takes_over_and_hands_back(launch):
     assert operator.begin()["seed"] == 3
     operator.for_sim_s(1.2)
     assert operator.authority == "policy"
-    assert operator.source_at(operator.references[-1][0]) == "policy"
+    assert operator.newest_source() == "policy"
 
     taken_at = operator.measured.copy()
     operator.hand = lambda _, __: taken_at  # the clutch closes at the first action: start where the hand is, then move
@@ -33,7 +33,7 @@ def test_a_person_takes_over_and_hands_back(launch):
     operator.call("hand_back")
     operator.for_sim_s(1.5)
     assert operator.authority == "policy"
-    assert operator.source_at(operator.references[-1][0]) == "policy"
+    assert operator.newest_source() == "policy"
     assert abs(operator.measured[LEFT_X] - taken_at[LEFT_X]) < 0.02, "the policy's home pose"
     assert not operator.truth["fallen"]
     operator.call("episode/success")

@@ -62,7 +62,7 @@ def test_it_stands_on_when_others_die(launch):
     operator.begin()
     operator.for_sim_s(2.0)
     assert operator.authority == "policy"
-    assert operator.source_at(operator.references[-1][0]) == "policy"
+    assert operator.newest_source() == "policy"
     assert graph.end() == 0
 
 
