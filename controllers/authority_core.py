@@ -13,19 +13,16 @@ from enum import Enum
 
 import numpy as np
 
-from controllers import channels, g1
 from controllers.action_chunk import Chunk, Refused, checked_action
 from controllers.clutch import Clutch
-from controllers.reference_limiter import ReferenceLimiter, difference
+from controllers.reference_limiter import ReferenceLimiter
+from controllers.rigs import Rig
 
 MS = 1_000_000  # ns
 RESTART_GAP_NS = 500 * MS  # a gap between ticks above this, or a tick that goes back, is another run of the world
 TELEOP_LEASE_NS = 300 * MS
 FUTURE_NS = 100 * MS  # an input's stamp may lead the newest tick by this (a tick and the clock's grain)
 BLEND_NS = 200 * MS  # from one chunk to the next
-# Where the reference may differ from the pose the robot has (15,) and still be where a person takes over:
-# hand 0.12 m (a hand that presses a box is behind its reference) and 0.5 rad, base 0.06 m, torso 0.15 rad, squeeze any.
-POSE_TOLERANCE = np.array([0.12] * 3 + [0.5] * 3 + [0.12] * 3 + [0.5] * 3 + [0.06, 0.15, np.inf])
 
 
 class Authority(str, Enum):
@@ -56,13 +53,15 @@ class Provenance:
 class AuthorityCore:
     """The state machine. Requests answer (done, text); `tick` makes one reference."""
 
-    def __init__(self, chunk_delay_ns: int = 0) -> None:
-        """A chunk is used from `chunk_delay_ns` after its observation on: 0 takes it as it comes."""
+    def __init__(self, rig: Rig, chunk_delay_ns: int = 0) -> None:
+        """For `rig`, whose action has `dim` channels. A chunk is used from `chunk_delay_ns` after its observation on: 0
+        takes it as it comes."""
         self.authority = Authority.NONE
         self.epoch = 0
         self.newest_chunk_ns = -1
+        self._rig, self._layout = rig, rig.layout
         self._chunk_delay_ns = chunk_delay_ns
-        self._limiter = ReferenceLimiter(g1.HOME_ACTION)  # until the first tick
+        self._limiter = ReferenceLimiter(rig.home_action, rig.layout)  # until the first tick
         self._measured: np.ndarray | None = None  # None until the first tick
         self._tick_ns = -1
         self._forget()
@@ -93,10 +92,11 @@ class AuthorityCore:
             return False, "the robot's state is not known yet; start the controller, then take over"
         if self.authority is not Authority.TELEOP:
             self._enter(Authority.TELEOP)
-            away = np.abs(difference(self._limiter.stopping_pose(), self._measured))
-            if np.any(away > POSE_TOLERANCE):
-                self._rest_at = channels.validated(self._measured)
-                self._rest_at[g1.SQUEEZE] = self._limiter.reference[g1.SQUEEZE]
+            away = np.abs(self._layout.difference(self._limiter.stopping_pose(), self._measured))
+            if np.any(away > self._rig.pose_tolerance):
+                self._rest_at = self._layout.validated(self._measured)
+                grasps = list(self._rig.grasps)
+                self._rest_at[grasps] = self._limiter.reference[grasps]
         return True, "teleop has authority"
 
     def hand_back(self) -> tuple[bool, str]:
@@ -125,19 +125,19 @@ class AuthorityCore:
     # Inputs
 
     def offer_chunk(self, stamp_ns: int, offsets_ns: np.ndarray, actions: np.ndarray, policy: str = "") -> None:
-        """A chunk: actions (n, 17) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
+        """A chunk: actions (n, dim) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
         if stamp_ns <= self.newest_chunk_ns:
             raise Refused(f"out of order: observation {stamp_ns} ns is not newer than {self.newest_chunk_ns} ns")
         if stamp_ns > self._tick_ns + FUTURE_NS:
             raise Refused(f"observation {stamp_ns} ns lies in the future of {self._tick_ns} ns")
-        chunk = Chunk.checked(stamp_ns, offsets_ns, actions, policy)
+        chunk = Chunk.checked(stamp_ns, offsets_ns, actions, self._layout, policy)
         if chunk.times_ns[-1] <= self._tick_ns:
             raise Refused(f"stale: its last point passed {(self._tick_ns - int(chunk.times_ns[-1])) / MS:.0f} ms ago")
         self.newest_chunk_ns = stamp_ns
         self._offered = chunk
 
     def offer_teleop(self, stamp_ns: int, action: np.ndarray) -> None:
-        """A teleop action (17,); it counts while teleop has authority."""
+        """A teleop action (dim,); it counts while teleop has authority."""
         if stamp_ns <= self._teleop_stamp_ns:
             raise Refused(f"out of order: {stamp_ns} ns is not newer than {self._teleop_stamp_ns} ns")
         if stamp_ns > self._tick_ns + FUTURE_NS:
@@ -146,20 +146,20 @@ class AuthorityCore:
             raise Refused(
                 f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms"
             )
-        checked = checked_action(action)
+        checked = checked_action(action, self._layout)
         self._teleop_stamp_ns = stamp_ns
         if self.authority is Authority.TELEOP:
             self._teleop = (stamp_ns, checked)
 
     def tick(self, stamp_ns: int, measured: np.ndarray) -> tuple[np.ndarray, Provenance]:
-        """The reference (17,) for `stamp_ns`, when the robot has the pose `measured` (17,), and where it comes from."""
+        """The reference (dim,) for `stamp_ns` and where it comes from; `measured` (dim,) is the pose the robot has."""
         gap = stamp_ns - self._tick_ns
         if gap == 0:
             raise Refused(f"tick {stamp_ns} ns came twice")
-        measured = checked_action(measured)
+        measured = checked_action(measured, self._layout)
         if self.is_restart(stamp_ns):
             self._restart(measured)
-            gap = round(g1.REFERENCE_DT * 1e9)
+            gap = round(self._rig.reference_dt * 1e9)
         self._tick_ns, self._measured = stamp_ns, measured
         provenance = self._play(stamp_ns, gap * 1e-9)
         return self._limiter.reference, provenance
@@ -173,7 +173,7 @@ class AuthorityCore:
         if self._measured is not None:
             self._enter(Authority.STOPPED if self.authority is Authority.STOPPED else Authority.NONE)
         self.newest_chunk_ns = -1
-        self._limiter = ReferenceLimiter(measured)
+        self._limiter = ReferenceLimiter(measured, self._layout)
 
     def _play(self, now_ns: int, dt: float) -> Provenance:
         if self.authority is Authority.POLICY:
@@ -198,7 +198,8 @@ class AuthorityCore:
             self._clutch = self._rest_at = None
             return self._rest(now_ns, dt, "teleop_action lease expired")
         if self._clutch is None:
-            self._clutch = Clutch(action, self._limiter.stopping_pose() if self._rest_at is None else self._rest_at)
+            rest = self._limiter.stopping_pose() if self._rest_at is None else self._rest_at
+            self._clutch = Clutch(action, rest, self._rig)
         target, clipped = self._clutch.follow(action)
         clamped = clipped + self._limiter.follow(target, dt)
         return Provenance(now_ns, "teleop", self.epoch, clamped=clamped, observation_age_ms=(now_ns - stamp_ns) / MS)
@@ -212,7 +213,7 @@ class AuthorityCore:
         s = min(1.0, (now_ns - self._blend_from_ns) / BLEND_NS)
         if s < 1.0:
             start = before.at(now_ns) if isinstance(before, Chunk) else before
-            target = channels.interpolate(start, target, s * s * (3 - 2 * s))
+            target = self._layout.interpolate(start, target, s * s * (3 - 2 * s))
         clamped = self._limiter.follow(target, dt, source_changed=changed)
         ended = now_ns > chunk.times_ns[-1]
         return Provenance(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-INFERENCE_PERIOD_NS = 396_000_000  # every sixth frame
+INFERENCE_PERIOD_NS = 396_000_000  # every sixth frame of a 66 ms camera
 STATE_PERIOD_NS = 20_000_000
 STATE_LEASE_NS = 5 * STATE_PERIOD_NS  # an older state says nothing about the frame
 PAIRING_NS = 33_000_000  # half a camera period: pictures closer than this are of one moment
@@ -31,10 +31,10 @@ class Observation:
 class ObservationPairing:
     """Collects messages; `add_*` return an observation when one is complete and due, once each."""
 
-    def __init__(self, cameras: tuple[str, ...], lockstep: bool) -> None:
+    def __init__(self, cameras: tuple[str, ...], lockstep: bool, period_ns: int = INFERENCE_PERIOD_NS) -> None:
         """`lockstep`: only frames on the inference grid, and exactly the state of the tick before; else the first frame
         of each inference period with what is newest."""
-        self.cameras, self._lockstep = cameras, lockstep
+        self.cameras, self._lockstep, self._period_ns = cameras, lockstep, period_ns
         self._images: dict[str, deque[tuple[int, bytes]]] = {camera: deque(maxlen=5) for camera in cameras}
         self._states: deque[tuple[int, np.ndarray]] = deque(maxlen=100)
         self._pending_ns: int | None = None
@@ -77,9 +77,9 @@ class ObservationPairing:
 
     def _is_due(self, stamp_ns: int) -> bool:
         if self._lockstep:
-            return stamp_ns % INFERENCE_PERIOD_NS == 0
+            return stamp_ns % self._period_ns == 0
         newest = max((s for s in (self._pending_ns, self._last_ns) if s is not None), default=None)
-        return newest is None or stamp_ns // INFERENCE_PERIOD_NS != newest // INFERENCE_PERIOD_NS
+        return newest is None or stamp_ns // self._period_ns != newest // self._period_ns
 
     def _complete(self) -> Observation | None:
         stamp_ns = self._pending_ns

@@ -10,6 +10,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions, qos
 from retake.authority import AuthorityNode
 
@@ -41,20 +42,20 @@ class Bench:
 
     def send_tick(self, measured: np.ndarray = g1.HOME_ACTION) -> None:
         self.now += TICK
-        self.ticks.publish(conversions.action_message(measured, self.now))
+        self.ticks.publish(conversions.action_message(measured, self.now, G1))
 
     def tick(self, count: int = 1) -> tuple[np.ndarray, dict[str, str]]:
         for _ in range(count):
             self.send_tick()
             self.probe.until(lambda: self.references and self.stamp() == self.now)
         self.probe.until(lambda: self.provenance and conversions_of(self.provenance[-1])["stamp_ns"] == str(self.now))
-        return conversions.action_from(self.references[-1]), conversions_of(self.provenance[-1])
+        return conversions.action_from(self.references[-1], G1), conversions_of(self.provenance[-1])
 
     def stamp(self) -> int:
         return conversions.stamp_ns(self.references[-1].header.stamp)
 
     def chunk(self, target: np.ndarray, stamp: int | None = None) -> None:
-        message = conversions.chunk_message(FRAME * np.arange(1, 25), np.tile(target, (24, 1)), stamp or self.now)
+        message = conversions.chunk_message(FRAME * np.arange(1, 25), np.tile(target, (24, 1)), stamp or self.now, G1)
         self.chunks.publish(message)
         self.probe.serve(0.1)
 
@@ -109,7 +110,7 @@ def test_a_policy_a_person_a_stop(bench: Bench) -> None:
     )
     assert bench.call("take_over").success
     for k in range(20):
-        bench.teleop.publish(conversions.action_message(away(0.2 + 0.002 * k), bench.now + 1))
+        bench.teleop.publish(conversions.action_message(away(0.2 + 0.002 * k), bench.now + 1, G1))
         bench.probe.serve(0.02)
         _, provenance = bench.tick()
     assert provenance["source"] == "teleop"
@@ -128,12 +129,12 @@ def test_broken_inputs_are_refused_counted_and_reported(bench: Bench) -> None:
     bench.tick()
     bench.chunk(np.full(17, np.nan))
     bench.chunk(away(0.3), stamp=bench.now + 3000 * MS)
-    wrong = conversions.chunk_message([FRAME], g1.HOME_ACTION[None], bench.now)
+    wrong = conversions.chunk_message([FRAME], g1.HOME_ACTION[None], bench.now, G1)
     wrong.joint_names = ["left_gripper", *g1.ACTION_CHANNELS[1:]]
     bench.chunks.publish(wrong)
     bench.probe.until(lambda: bench.refused("action_chunk") == 3)
-    bench.teleop.publish(conversions.action_message(away(np.inf), bench.now))
-    bench.teleop.publish(conversions.action_message(away(0.3), bench.now - 1000 * MS))
+    bench.teleop.publish(conversions.action_message(away(np.inf), bench.now, G1))
+    bench.teleop.publish(conversions.action_message(away(0.3), bench.now - 1000 * MS, G1))
     bench.probe.until(lambda: bench.refused("teleop_action") == 2)
     reference, _ = bench.tick(3)
     np.testing.assert_allclose(reference, g1.HOME_ACTION, atol=1e-12)

@@ -8,7 +8,9 @@ import pytest
 from controllers import g1, rotations
 from controllers.action_chunk import Refused
 from controllers.authority_core import MS, TELEOP_LEASE_NS, Authority, AuthorityCore
-from controllers.reference_limiter import ReferenceLimiter, difference
+from controllers.channels import LAYOUT
+from controllers.reference_limiter import ReferenceLimiter
+from controllers.rigs import G1
 
 TICK = 20 * MS
 START = 1980 * MS
@@ -21,7 +23,7 @@ class Bench:
     """An AuthorityCore with a robot that follows perfectly; checks every step of the reference."""
 
     def __init__(self, **options: int) -> None:
-        self.core = AuthorityCore(**options)
+        self.core = AuthorityCore(G1, **options)
         self.now = START - TICK
         self.measured = g1.HOME_ACTION.copy()
         self.reference: np.ndarray | None = None
@@ -41,7 +43,7 @@ class Bench:
 
     def _check(self, reference: np.ndarray) -> None:
         assert np.all(np.isfinite(reference))
-        velocity = difference(self.reference, reference) / 0.02
+        velocity = LAYOUT.difference(self.reference, reference) / 0.02
         for part, channel in GROUPS:
             assert np.linalg.norm(velocity[part]) <= g1.ACTION_SPEED[channel] * 1.001
             change = np.linalg.norm(velocity[part] - self._velocity[part])
@@ -358,7 +360,7 @@ def test_random_operation_keeps_every_limit() -> None:
 
 
 def test_a_target_inside_the_limits_is_met_exactly() -> None:
-    limiter = ReferenceLimiter(g1.HOME_ACTION)
+    limiter = ReferenceLimiter(g1.HOME_ACTION, LAYOUT)
     for k in range(200):
         target = away(left_ee__x=0.28 + 0.1 * np.sin(2 * np.pi * 0.5 * k * 0.02) ** 2, base__height=0.74 - 0.0004 * k)
         limiter.follow(target, 0.02)

@@ -10,6 +10,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions
 from retake.wire import DAMP, ImuCodec, JointStateCodec
 
@@ -31,34 +32,35 @@ def test_stamps() -> None:
 
 def test_action_and_chunk_round_trip() -> None:
     actions = RNG.normal(size=(4, 17))
-    message = conversions.action_message(actions[0], STAMP)
-    np.testing.assert_array_equal(conversions.action_from(message), actions[0])
+    message = conversions.action_message(actions[0], STAMP, G1)
+    np.testing.assert_array_equal(conversions.action_from(message, G1), actions[0])
     offsets = np.array([66, 132, 198, 1584]) * 1_000_000
-    again = deserialize_message(serialize_message(conversions.chunk_message(offsets, actions, STAMP)), type(message))
-    times, values = conversions.chunk_from(again)
+    chunk = conversions.chunk_message(offsets, actions, STAMP, G1)
+    again = deserialize_message(serialize_message(chunk), type(message))
+    times, values = conversions.chunk_from(again, G1)
     np.testing.assert_array_equal(times, offsets)
     np.testing.assert_array_equal(values, actions)
     assert conversions.stamp_ns(again.header.stamp) == STAMP
 
 
 def test_actions_are_mapped_by_name_and_refused_otherwise() -> None:
-    message = conversions.action_message(np.arange(17.0), STAMP)
+    message = conversions.action_message(np.arange(17.0), STAMP, G1)
     message.joint_names = list(reversed(g1.ACTION_CHANNELS))
-    np.testing.assert_array_equal(conversions.action_from(message), np.arange(17.0)[::-1])
+    np.testing.assert_array_equal(conversions.action_from(message, G1), np.arange(17.0)[::-1])
     message.joint_names = [*g1.ACTION_CHANNELS[:-1], "left_gripper"]
     with pytest.raises(ValueError, match="missing: hands.squeeze; extra or repeated: left_gripper"):
-        conversions.action_from(message)
+        conversions.action_from(message, G1)
     message.joint_names = [*g1.ACTION_CHANNELS[:-1], g1.ACTION_CHANNELS[0]]
     with pytest.raises(ValueError, match="missing: hands.squeeze"):
-        conversions.action_from(message)
+        conversions.action_from(message, G1)
     message.joint_names = list(g1.ACTION_CHANNELS[:-1])
     with pytest.raises(ValueError, match="16 names but 17 values"):
-        conversions.action_from(message)
+        conversions.action_from(message, G1)
     with pytest.raises(ValueError, match=r"not finite: left_ee.y"):
-        conversions.action_from(conversions.action_message(np.where(np.arange(17) == 1, np.nan, 0.5), STAMP))
+        conversions.action_from(conversions.action_message(np.where(np.arange(17) == 1, np.nan, 0.5), STAMP, G1), G1)
     message.points = []
     with pytest.raises(ValueError, match="exactly one"):
-        conversions.action_from(message)
+        conversions.action_from(message, G1)
 
 
 def test_our_joint_state_bytes_are_what_rclpy_reads() -> None:

@@ -18,12 +18,13 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions, qos
-from retake.authority import INFERENCE_NS
 
 from .conftest import Probe
 
 STATES = 700  # compared; 1.4 s
+INFERENCE_NS = 396_000_000  # every sixth camera frame
 CONTROL_NS = round(g1.CONTROL_DT * 1e9)
 PRIVATE = {
     "ground_truth/task": {"evaluator", "recorder"},
@@ -74,7 +75,7 @@ class Policy:
             target[g1.BASE_HEIGHT] = 0.66
             weights = np.linspace(0, 1, 24)[:, None]
             actions = (1 - weights) * g1.HOME_ACTION + weights * target
-            self._chunks.publish(conversions.chunk_message(66_000_000 * np.arange(1, 25), actions, stamp))
+            self._chunks.publish(conversions.chunk_message(66_000_000 * np.arange(1, 25), actions, stamp, G1))
 
     def _on_reference(self, message: JointTrajectory) -> None:
         self.references[conversions.stamp_ns(message.header.stamp)] = message

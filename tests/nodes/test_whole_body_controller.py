@@ -11,6 +11,7 @@ from sensor_msgs.msg import Imu, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions, qos
 from retake.errors import UserError
 from retake.whole_body_controller import WholeBodyController
@@ -74,9 +75,9 @@ def test_answers_each_state_with_its_stamp(robot: Robot) -> None:
     assert len(robot.commands) == 21
     assert [conversions.stamp_ns(m.header.stamp) - START for m in robot.ticks] == [0, 20 * MS, 40 * MS]
     assert [conversions.stamp_ns(m.header.stamp) - START for m in robot.odometry] == [10 * MS * k for k in range(5)]
-    action = conversions.action_from(robot.ticks[-1])
+    action = conversions.action_from(robot.ticks[-1], G1)
     assert abs(action[g1.BASE_HEIGHT] - g1.HOME_ACTION[g1.BASE_HEIGHT]) < 0.1
-    assert robot.odometry[0].pose.pose.position.z == pytest.approx(conversions.action_from(robot.ticks[0])[14])
+    assert robot.odometry[0].pose.pose.position.z == pytest.approx(conversions.action_from(robot.ticks[0], G1)[14])
 
 
 def test_publishes_nothing_without_state_or_with_half_of_it(robot: Robot) -> None:
@@ -103,10 +104,10 @@ def test_broken_states_are_refused_and_counted(robot: Robot) -> None:
 
 def test_only_answers_to_its_own_ticks_are_references(robot: Robot) -> None:
     robot.answer(START)
-    good = conversions.action_message(g1.HOME_ACTION, START)
-    nan = conversions.action_message(np.where(np.arange(17) == 2, np.nan, g1.HOME_ACTION), START)
-    foreign = conversions.action_message(g1.HOME_ACTION, START + 7 * MS)
-    unnamed = conversions.action_message(g1.HOME_ACTION, START)
+    good = conversions.action_message(g1.HOME_ACTION, START, G1)
+    nan = conversions.action_message(np.where(np.arange(17) == 2, np.nan, g1.HOME_ACTION), START, G1)
+    foreign = conversions.action_message(g1.HOME_ACTION, START + 7 * MS, G1)
+    unnamed = conversions.action_message(g1.HOME_ACTION, START, G1)
     unnamed.joint_names = list(g1.ACTION_CHANNELS[:-1])
     robot.probe.until(lambda: robot.ticks)
     for message, refused in ((foreign, 1), (nan, 2), (unnamed, 3), (good, 3), (good, 4)):
@@ -118,7 +119,7 @@ def test_only_answers_to_its_own_ticks_are_references(robot: Robot) -> None:
 def test_a_lost_reference_is_said_and_the_robot_is_still_commanded(robot: Robot) -> None:
     robot.answer(START)
     robot.probe.until(lambda: robot.ticks)
-    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START))
+    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START, G1))
     robot.probe.serve(0.1)
     for k in range(1, 105):
         robot.answer(START + 2 * MS * k)
@@ -152,7 +153,7 @@ def test_lockstep_waits_for_the_reference_of_its_tick(probe: Probe) -> None:
     robot.send(START + 2 * MS)
     probe.serve(0.3)
     assert len(robot.commands) == 1
-    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START))
+    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START, G1))
     probe.until(lambda: len(robot.commands) == 2)
 
 
@@ -163,7 +164,7 @@ def test_lockstep_goes_on_without_an_authority_that_does_not_answer(probe: Probe
     probe.until(lambda: len(robot.commands) == 2, timeout_s=4.0)
     robot.answer(START + 4 * MS)  # at once
     assert "lockstep.authority" in robot.node._diagnostics._trouble
-    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START))
+    robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START, G1))
     probe.until(lambda: "lockstep.authority" not in robot.node._diagnostics._trouble)
 
 

@@ -22,6 +22,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions, qos
 from retake.spin import STEADY
 
@@ -57,7 +58,7 @@ class StubGraph(Node):
         self._authority.publish(String(data="policy"))
 
     def _on_action(self, message: JointTrajectory) -> None:
-        self.actions.append(conversions.action_from(message))
+        self.actions.append(conversions.action_from(message, G1))
 
     def _serve(self, name: str, response: Trigger.Response) -> Trigger.Response:
         self.called.append(name)
@@ -82,8 +83,8 @@ class StubGraph(Node):
         if self._ticks % (self._hz // 50) == 0:
             if self.actions:
                 self.pose = self.pose + 0.2 * (self.actions[-1] - self.pose)
-            self._measured.publish(conversions.action_message(self.pose, now.nanoseconds))
-            self._reference.publish(conversions.action_message(self.pose, now.nanoseconds))
+            self._measured.publish(conversions.action_message(self.pose, now.nanoseconds, G1))
+            self._reference.publish(conversions.action_message(self.pose, now.nanoseconds, G1))
         if self._ticks % (self._hz // 15) == 0:
             for index, camera in enumerate(self._cameras):
                 picture = np.full((240, 320, 3), 40, np.uint8)

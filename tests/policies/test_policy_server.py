@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from policies.checkpoint import load_checkpoint, save_checkpoint
 from policies.flow import FlowPolicy
 from policies.inference import answer
@@ -81,7 +82,7 @@ class Graph:
         return until()
 
     def observe(self, stamp: int, state: np.ndarray, jpegs: dict[str, bytes]) -> None:
-        self.state.publish(conversions.action_message(state, stamp // TICK * TICK))
+        self.state.publish(conversions.action_message(state, stamp // TICK * TICK, G1))
         for camera, jpeg in jpegs.items():
             message = CompressedImage(format="jpeg", data=jpeg)
             message.header.stamp = conversions.time_message(stamp)
@@ -105,7 +106,7 @@ def test_answers_an_observation_and_not_a_bad_one(folder, pictures, lockstep):
     try:
         graph.observe(10 * GRID, box_toy.HOME, pictures)
         assert graph.spin(lambda: graph.chunks)
-        offsets, actions = conversions.chunk_from(graph.chunks[0])
+        offsets, actions = conversions.chunk_from(graph.chunks[0], G1)
         assert conversions.stamp_ns(graph.chunks[0].header.stamp) == 10 * GRID
         assert offsets[0] == 66_000_000 and offsets[-1] == 1_584_000_000
         seen = Observation(10 * GRID, (pictures["chest"], pictures["head"]), box_toy.HOME, 10 * GRID)

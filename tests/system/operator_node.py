@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
+from controllers.rigs import G1
 from retake import conversions, qos
 
 NEEDED = {"policy_server", "recorder", "camera_sim", "authority", "whole_body_controller"}
@@ -119,13 +120,13 @@ class Operator:
 
     def _on_measured(self, message: JointTrajectory) -> None:
         self.now_ns = conversions.stamp_ns(message.header.stamp)
-        self.measured = conversions.action_from(message)
+        self.measured = conversions.action_from(message, G1)
         if self.hand is not None:
-            self._teleop.publish(conversions.action_message(self.hand(self.now_ns, self.measured), self.now_ns))
+            self._teleop.publish(conversions.action_message(self.hand(self.now_ns, self.measured), self.now_ns, G1))
 
     def _on_reference(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
-        self.references.append((stamp, conversions.action_from(message)))
+        self.references.append((stamp, conversions.action_from(message, G1)))
 
     def _on_provenance(self, message: DiagnosticStatus) -> None:
         values = {pair.key: pair.value for pair in message.values}

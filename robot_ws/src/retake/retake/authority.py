@@ -9,7 +9,7 @@ controller then balances at the last one. Lockstep: each tick waits for the chun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.authority_core import MS, AuthorityCore, Provenance
+from controllers.rigs import rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
@@ -26,7 +27,7 @@ from retake.one_writer import refuse_second_writer
 from retake.parameters import declare
 from retake.spin import run
 
-INFERENCE_NS = 396 * MS  # in lockstep the policy answers every sixth camera frame
+INFERENCE_FRAMES = 6  # in lockstep the policy answers every sixth camera frame
 CHUNK_DELAY_NS = 100 * MS  # in lockstep a chunk is used so long after its observation, whenever it came
 
 
@@ -34,6 +35,7 @@ CHUNK_DELAY_NS = 100 * MS  # in lockstep a chunk is used so long after its obser
 class Parameters:
     """Parameters of authority."""
 
+    robot: str = field(default="g1", metadata={"description": "whose action channels and limits"})
     lockstep: bool = False  # answer a tick only after the chunk that is due by it
     policy: bool = True  # in lockstep: a policy server is part of the graph
 
@@ -45,7 +47,9 @@ class AuthorityNode(Node):
         super().__init__("authority", **node_options)
         parameters = declare(self, Parameters)
         refuse_second_writer(self, JointTrajectory, "reference")
-        self._core = AuthorityCore(chunk_delay_ns=CHUNK_DELAY_NS if parameters.lockstep else 0)
+        self._rig = rig_of(parameters.robot)
+        self._inference_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
+        self._core = AuthorityCore(self._rig, chunk_delay_ns=CHUNK_DELAY_NS if parameters.lockstep else 0)
         self._pending: JointTrajectory | None = None  # the tick that waits for its chunk
         self._first_tick_ns = 0  # of this run of the world
         self._said: tuple[object, ...] = ()
@@ -75,7 +79,7 @@ class AuthorityNode(Node):
     def _on_chunk(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
         try:
-            self._core.offer_chunk(stamp, *conversions.chunk_from(message), policy=self._policy_hash)
+            self._core.offer_chunk(stamp, *conversions.chunk_from(message, self._rig), policy=self._policy_hash)
         except ValueError as error:
             return self._diagnostics.refuse("action_chunk", str(error))
         self._diagnostics.count("action_chunk")
@@ -88,7 +92,7 @@ class AuthorityNode(Node):
     def _on_teleop_action(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
         try:
-            self._core.offer_teleop(stamp, conversions.action_from(message))
+            self._core.offer_teleop(stamp, conversions.action_from(message, self._rig))
         except ValueError as error:
             return self._diagnostics.refuse("teleop_action", str(error))
         self._diagnostics.count("teleop_action")
@@ -102,10 +106,10 @@ class AuthorityNode(Node):
             return
         message, self._pending = self._pending, None
         try:
-            reference, provenance = self._core.tick(stamp, conversions.action_from(message))
+            reference, provenance = self._core.tick(stamp, conversions.action_from(message, self._rig))
         except ValueError as error:
             return self._diagnostics.refuse("measured_action", str(error))
-        self._reference.publish(conversions.action_message(reference, stamp))
+        self._reference.publish(conversions.action_message(reference, stamp, self._rig))
         self._provenance.publish(_provenance_message(provenance))
         self._diagnostics.count("tick")
         self._say_authority()
@@ -115,7 +119,7 @@ class AuthorityNode(Node):
         """True in lockstep while the chunk that is due by the tick at `stamp` may still come."""
         if self._core.is_restart(stamp):
             self._first_tick_ns = stamp
-        due = (stamp - CHUNK_DELAY_NS) // INFERENCE_NS * INFERENCE_NS
+        due = (stamp - CHUNK_DELAY_NS) // self._inference_ns * self._inference_ns
         if due < self._first_tick_ns or self._core.newest_chunk_ns >= due:
             return False
         return self._policy.should_wait()

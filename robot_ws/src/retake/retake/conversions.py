@@ -13,7 +13,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from controllers.g1 import ACTION_CHANNELS
+from controllers.rigs import Rig
 
 NS_PER_S = 1_000_000_000
 
@@ -54,38 +54,38 @@ def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]
     return array
 
 
-def action_message(action: np.ndarray, stamp: int) -> JointTrajectory:
-    """One action (17,) as a trajectory with one point, names ACTION_CHANNELS, frame odom."""
-    message = JointTrajectory(joint_names=ACTION_CHANNELS, points=[JointTrajectoryPoint(positions=action.tolist())])
+def action_message(action: np.ndarray, stamp: int, rig: Rig) -> JointTrajectory:
+    """One action (dim,) as a trajectory with one point, the rig's channels and frame."""
+    message = JointTrajectory(joint_names=rig.layout.channels, points=[JointTrajectoryPoint(positions=action.tolist())])
     message.header.stamp = time_message(stamp)
-    message.header.frame_id = "odom"
+    message.header.frame_id = rig.frame
     return message
 
 
-def action_from(message: JointTrajectory) -> np.ndarray:
-    """The action (17,) of a trajectory with exactly one point."""
+def action_from(message: JointTrajectory, rig: Rig) -> np.ndarray:
+    """The action (dim,) of a trajectory with exactly one point."""
     if len(message.points) != 1:
         raise ValueError(f"{len(message.points)} points, allowed is exactly one")
-    return by_name(message.joint_names, message.points[0].positions, ACTION_CHANNELS)
+    return by_name(message.joint_names, message.points[0].positions, rig.layout.channels)
 
 
-def chunk_message(offsets_ns: Sequence[int], actions: np.ndarray, observation_ns: int) -> JointTrajectory:
-    """Actions (n, 17) at `offsets_ns` (n,) after the observation; the stamp is the observation's."""
+def chunk_message(offsets_ns: Sequence[int], actions: np.ndarray, observation_ns: int, rig: Rig) -> JointTrajectory:
+    """Actions (n, dim) at `offsets_ns` (n,) after the observation; the stamp is the observation's."""
     points = []
     for offset, action in zip(offsets_ns, actions, strict=True):
         point = JointTrajectoryPoint(positions=action.tolist())
         point.time_from_start.sec, point.time_from_start.nanosec = divmod(int(offset), NS_PER_S)
         points.append(point)
-    message = JointTrajectory(joint_names=ACTION_CHANNELS, points=points)
+    message = JointTrajectory(joint_names=rig.layout.channels, points=points)
     message.header.stamp = time_message(observation_ns)
-    message.header.frame_id = "odom"
+    message.header.frame_id = rig.frame
     return message
 
 
-def chunk_from(message: JointTrajectory) -> tuple[np.ndarray, np.ndarray]:
-    """Times (n,) int64 ns after the stamp and actions (n, 17) of a chunk."""
+def chunk_from(message: JointTrajectory, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) int64 ns after the stamp and actions (n, dim) of a chunk."""
     if not message.points:
         raise ValueError("a chunk without points; send at least one")
-    actions = np.stack([by_name(message.joint_names, p.positions, ACTION_CHANNELS) for p in message.points])
+    actions = np.stack([by_name(message.joint_names, p.positions, rig.layout.channels) for p in message.points])
     offsets = [p.time_from_start.sec * NS_PER_S + p.time_from_start.nanosec for p in message.points]
     return np.array(offsets, dtype=np.int64), actions

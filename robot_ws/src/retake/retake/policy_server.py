@@ -1,7 +1,7 @@
 """Answers camera frames with action chunks of a trained policy.
 
 Subscribes `camera/<name>/color/image_raw/compressed` (15 Hz, CAMERA) for each camera of the checkpoint and
-`measured_action` (50 Hz, STREAM); publishes `action_chunk` (STREAM) every 396 ms with the observation's stamp.
+`measured_action` (50 Hz, STREAM); publishes `action_chunk` (STREAM) every sixth frame with the observation's stamp.
 When a picture or a state is missing, old or refused there is no chunk: the authority's lease applies. Inference runs in
 a worker and the newest observation wins; with `lockstep` it runs in the callback, and equal messages give equal chunks.
 """
@@ -21,7 +21,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from controllers import g1
+from controllers.rigs import rig_of
 from policies.checkpoint import load_checkpoint
 from policies.chunk import chunk_times_ns
 from policies.inference import Answer, InferenceWorker, answer, warm_up
@@ -31,7 +31,7 @@ from retake.diagnostics import Diagnostics
 from retake.parameters import declare
 from retake.spin import STEADY, run
 
-CHANNELS = {"g1": g1.ACTION_CHANNELS}
+INFERENCE_FRAMES = 6  # an observation is every sixth camera frame
 REPORT_S = 0.2
 SILENCE_S = 2.0  # wall time that a due frame may wait before it is said
 
@@ -48,8 +48,7 @@ class Parameters:
     threads: int = field(default=1, metadata={"description": "CPU threads of torch"})
 
     def __post_init__(self) -> None:
-        if self.robot not in CHANNELS:
-            raise ValueError(f"robot {self.robot!r} is unknown; allowed: {', '.join(CHANNELS)}")
+        rig_of(self.robot)
         if not 1 <= self.threads <= 64:
             raise ValueError(f"threads {self.threads}; allowed: 1 to 64")
 
@@ -60,12 +59,14 @@ class PolicyServer(Node):
     def __init__(self) -> None:
         super().__init__("policy_server")
         self.parameters = parameters = declare(self, Parameters)
-        self.checkpoint = load_checkpoint(Path(parameters.checkpoint), parameters.robot, CHANNELS[parameters.robot])
+        self._rig = rig_of(parameters.robot)
+        self.checkpoint = load_checkpoint(Path(parameters.checkpoint), self._rig.name, self._rig.layout.channels)
         config = self.checkpoint.policy.config
         torch.set_num_threads(parameters.threads)
         warm_s = warm_up(self.checkpoint.policy)
 
-        self._pairing = ObservationPairing(config.cameras, parameters.lockstep)
+        period_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
+        self._pairing = ObservationPairing(config.cameras, parameters.lockstep, period_ns)
         self._worker = None if parameters.lockstep else InferenceWorker(self.checkpoint.policy, self._on_answer)
         self._offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns).tolist()
         self._answers: deque[Answer] = deque(maxlen=100)  # the worker appends, the report timer takes
@@ -100,7 +101,7 @@ class PolicyServer(Node):
     def _on_state(self, message: JointTrajectory) -> None:
         self.diagnostics.count("measured_action")
         try:
-            state = conversions.action_from(message)
+            state = conversions.action_from(message, self._rig)
         except ValueError as error:
             self.diagnostics.refuse("measured_action", str(error))
             return
@@ -131,7 +132,7 @@ class PolicyServer(Node):
         self._answers.append(done)
         stamp_ns, start_ns = done.observation.stamp_ns, self._world_start_ns
         if done.chunk is not None and start_ns <= stamp_ns:
-            self._chunk_publisher.publish(conversions.chunk_message(self._offsets_ns, done.chunk, stamp_ns))
+            self._chunk_publisher.publish(conversions.chunk_message(self._offsets_ns, done.chunk, stamp_ns, self._rig))
 
     def _report(self) -> None:
         while self._answers:

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from controllers.g1 import ACTION_CHANNELS
+from controllers.rigs import rig_of
 from retake import qos
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
@@ -38,9 +38,9 @@ ENDINGS = {"success": "success", "failure": "failure", "discard": "discarded"}
 class Parameters:
     """Parameters of the recorder."""
 
+    robot: str = field(default="g1", metadata={"description": "whose action channels and cameras"})
     root: str = field(default="data/episodes", metadata={"description": "folder with one folder per episode"})
     task: str = field(default="g1_box", metadata={"description": "written into episode.json"})
-    cameras: tuple[str, ...] = field(default=("head", "chest"), metadata={"description": "names of the cameras"})
     judge: str = field(default="operator", metadata={"description": "who calls episode/success and episode/failure"})
     min_free_gb: float = field(default=1.0, metadata={"description": "an episode starts with this much disk, GB"})
     lockstep: bool = field(default=False, metadata={"description": "written into episode.json"})
@@ -52,6 +52,7 @@ class Recorder(Node):
     def __init__(self) -> None:
         super().__init__("recorder")
         self.parameters = declare(self, Parameters)
+        self._rig = rig_of(self.parameters.robot)
         self._root = Path(self.parameters.root)
         repaired, refused = prepare_root(self._root)
         for name in repaired:
@@ -59,7 +60,7 @@ class Recorder(Node):
         for text in refused:
             self.get_logger().warning(text)
         self._diagnostics = Diagnostics(self)
-        self._taps = Taps(self, recorded_topics(self.parameters.cameras))
+        self._taps = Taps(self, recorded_topics(self._rig.cameras))
         self._recording: Recording | None = None
         self._ended = "no episode was recorded yet"
         self._line = ClockLine(time.time_ns(), self._now_ns())
@@ -98,8 +99,8 @@ class Recorder(Node):
         self._poll()  # what came before belongs to no episode
         truth, authority = self._taps.last.get("ground_truth/task"), self._taps.last.get("authority")
         recording = self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
-            "robot": self.get_namespace().strip("/") or "g1", "task": self.parameters.task,
-            "action_channels": list(ACTION_CHANNELS), "lockstep": self.parameters.lockstep})
+            "robot": self._rig.name, "task": self.parameters.task,
+            "action_channels": list(self._rig.layout.channels), "lockstep": self.parameters.lockstep})
         self._lost_before = self._taps.lost()
         self._write([authority._replace(received_ns=time.time_ns())] if authority else [])
         self._say("started", recording.folder)

@@ -20,6 +20,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.model import G1Model
+from controllers.rigs import G1
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.panel_calls import Calls
@@ -121,7 +122,7 @@ class TeleopWeb(Node):
         if message is None or age is None or age > FRESH_POSE_S:
             return None
         try:
-            return conversions.action_from(message)
+            return conversions.action_from(message, G1)
         except ValueError as error:
             self._diagnostics.refuse("measured_action", str(error))
             return None
@@ -135,7 +136,7 @@ class TeleopWeb(Node):
         if stamp_ns <= self._last_stamp_ns:
             return
         self._last_stamp_ns = stamp_ns
-        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns))
+        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns, G1))
         self._diagnostics.count("teleop_action")
 
     def _draw(self, now: float) -> None:

@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.g1_controller import BaseState, G1Controller, JointCommand, Sensors
+from controllers.rigs import G1
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
@@ -96,7 +97,7 @@ class WholeBodyController(Node):
         if self._reference is not None and stamp <= self._reference[0]:
             return self._diagnostics.refuse("reference", f"{stamp} ns is not newer than {self._reference[0]} ns")
         try:
-            self._reference = stamp, conversions.action_from(message)
+            self._reference = stamp, conversions.action_from(message, G1)
         except ValueError as error:
             return self._diagnostics.refuse("reference", str(error))
         if stamp == self._ticks[-1]:
@@ -122,7 +123,7 @@ class WholeBodyController(Node):
         self._command(command)
         if stamp // TICK_NS != before // TICK_NS and (pose := self._core.measured_action) is not None:
             self._ticks.append(stamp)
-            self._measured_action.publish(conversions.action_message(pose, stamp))
+            self._measured_action.publish(conversions.action_message(pose, stamp, G1))
         if stamp // ODOMETRY_NS != before // ODOMETRY_NS and (base := self._core.base) is not None:
             self._odometry.publish(_odometry_message(base, stamp))
 

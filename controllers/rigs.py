@@ -1,0 +1,54 @@
+"""The robots this stack drives, as data: what a node, a recording or a policy has to know about one.
+
+Numbers live in the robot's own module (controllers/g1.py, controllers/arm.py); here is what all of them have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controllers import channels, g1
+from controllers.action_layout import ActionLayout
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """One robot. Angles rad, lengths m; `layout` names the action channels and their limits."""
+
+    name: str  # also the namespace of its topics
+    frame: str  # frame_id of actions
+    joint_names: tuple[str, ...]
+    layout: ActionLayout
+    home_action: np.ndarray  # (dim,)
+    pose_tolerance: np.ndarray  # (rate_dim,) reference to measured pose; within it a take-over starts from the former
+    grasps: tuple[int, ...]  # channels that hold things: a person sets them, a clutch does not shift them
+    controller: str  # name of the node that turns references into joint commands
+    cameras: tuple[str, ...]
+    control_dt: float  # s
+    reference_dt: float  # s
+    camera_dt: float  # s, a multiple of control_dt
+
+
+# hand 0.12 m (a hand that presses a box is behind its reference) and 0.5 rad, base 0.06 m, torso 0.15 rad, squeeze any
+_G1_TOLERANCE = np.array([0.12] * 3 + [0.5] * 3 + [0.12] * 3 + [0.5] * 3 + [0.06, 0.15, np.inf])
+
+G1 = Rig(
+    name="g1", frame="odom", joint_names=g1.JOINT_NAMES, layout=channels.LAYOUT, home_action=g1.HOME_ACTION,
+    pose_tolerance=_G1_TOLERANCE, grasps=(g1.SQUEEZE,), controller="whole_body_controller", cameras=("head", "chest"),
+    control_dt=g1.CONTROL_DT, reference_dt=g1.REFERENCE_DT, camera_dt=0.066,
+)  # fmt: skip
+
+RIGS: dict[str, Rig] = {"g1": G1}
+
+
+def rig_of(name: str) -> Rig:
+    """The rig of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in RIGS:
+        raise ValueError(f"robot {name!r} is unknown; allowed: {', '.join(RIGS)}")
+    return RIGS[name]
