@@ -21,6 +21,7 @@ from controllers.rigs import Rig
 MS = 1_000_000  # ns
 RESTART_GAP_NS = 500 * MS  # a gap between ticks above this, or a tick that goes back, is another run of the world
 TELEOP_LEASE_NS = 300 * MS
+STREAM_GAP_NS = 100 * MS  # two teleop actions no further apart are one movement of one device
 FUTURE_NS = 100 * MS  # an input's stamp may lead the newest tick by this (a tick and the clock's grain)
 BLEND_NS = 200 * MS  # from one chunk to the next
 
@@ -56,14 +57,14 @@ class AuthorityCore:
     def __init__(self, rig: Rig, chunk_delay_ns: int = 0) -> None:
         """For `rig`, whose action has `dim` channels. A chunk is used from `chunk_delay_ns` after its observation on: 0
         takes it as it comes."""
-        self.authority = Authority.NONE
-        self.epoch = 0
+        self.authority, self.epoch = Authority.NONE, 0
         self.newest_chunk_ns = -1
         self._rig, self._layout = rig, rig.layout
         self._chunk_delay_ns = chunk_delay_ns
         self._limiter = ReferenceLimiter(rig.home_action, rig.layout)  # until the first tick
         self._measured: np.ndarray | None = None  # None until the first tick
         self._tick_ns = -1
+        self._streamed: tuple[int, np.ndarray] | None = None  # the newest teleop action, whoever has authority
         self._forget()
 
     def _forget(self) -> None:
@@ -74,8 +75,8 @@ class AuthorityCore:
         self._blend_from_ns = 0
         self._handed_back_ns = -1
         self._teleop: tuple[int, np.ndarray] | None = None  # stamp, action
-        self._teleop_stamp_ns = -1
-        self._clutch: Clutch | None = None  # closes at the first teleop action
+        self._grip: np.ndarray | None = None  # action that the clutch closes at, None: the newest
+        self._clutch: Clutch | None = None  # closes at the first tick with a teleop action
 
     def _enter(self, authority: Authority) -> None:
         self._forget()
@@ -137,9 +138,14 @@ class AuthorityCore:
         self._offered = chunk
 
     def offer_teleop(self, stamp_ns: int, action: np.ndarray) -> None:
-        """A teleop action (dim,); it counts while teleop has authority."""
-        if stamp_ns <= self._teleop_stamp_ns:
-            raise Refused(f"out of order: {stamp_ns} ns is not newer than {self._teleop_stamp_ns} ns")
+        """A teleop action (dim,); it counts while teleop has authority.
+
+        The robot follows what the person moves from the take-over on, if the device was streaming by then; otherwise
+        from the device's first action on.
+        """
+        before = self._streamed
+        if before is not None and stamp_ns <= before[0]:
+            raise Refused(f"out of order: {stamp_ns} ns is not newer than {before[0]} ns")
         if stamp_ns > self._tick_ns + FUTURE_NS:
             raise Refused(f"{stamp_ns} ns lies in the future of {self._tick_ns} ns")
         if self._tick_ns - stamp_ns > TELEOP_LEASE_NS:
@@ -147,9 +153,11 @@ class AuthorityCore:
                 f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms"
             )
         checked = checked_action(action, self._layout)
-        self._teleop_stamp_ns = stamp_ns
+        self._streamed = stamp_ns, checked
         if self.authority is Authority.TELEOP:
-            self._teleop = (stamp_ns, checked)
+            if self._teleop is None and before is not None and stamp_ns - before[0] <= STREAM_GAP_NS:
+                self._grip = before[1]
+            self._teleop = self._streamed
 
     def tick(self, stamp_ns: int, measured: np.ndarray) -> tuple[np.ndarray, Provenance]:
         """The reference (dim,) for `stamp_ns` and where it comes from; `measured` (dim,) is the pose the robot has."""
@@ -172,7 +180,7 @@ class AuthorityCore:
         """Another run of the world: nobody commands; a stop stays a stop, only a person releases it."""
         if self._measured is not None:
             self._enter(Authority.STOPPED if self.authority is Authority.STOPPED else Authority.NONE)
-        self.newest_chunk_ns = -1
+        self.newest_chunk_ns, self._streamed = -1, None
         self._limiter = ReferenceLimiter(measured, self._layout)
 
     def _play(self, now_ns: int, dt: float) -> Provenance:
@@ -195,11 +203,11 @@ class AuthorityCore:
             return self._rest(now_ns, dt, "no teleop_action since the take-over")
         stamp_ns, action = self._teleop
         if now_ns - stamp_ns > TELEOP_LEASE_NS:
-            self._clutch = self._rest_at = None
+            self._clutch = self._rest_at = self._grip = None
             return self._rest(now_ns, dt, "teleop_action lease expired")
         if self._clutch is None:
             rest = self._limiter.stopping_pose() if self._rest_at is None else self._rest_at
-            self._clutch = Clutch(action, rest, self._rig)
+            self._clutch = Clutch(action if self._grip is None else self._grip, rest, self._rig)
         target, clipped = self._clutch.follow(action)
         clamped = clipped + self._limiter.follow(target, dt)
         return Provenance(now_ns, "teleop", self.epoch, clamped=clamped, observation_age_ms=(now_ns - stamp_ns) / MS)

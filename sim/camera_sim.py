@@ -14,7 +14,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Float64MultiArray
 
@@ -25,8 +24,6 @@ from retake.parameters import declare
 from retake.spin import run
 from sim.cameras import CAMERAS, CameraRig, optical_frame, to_jpeg
 from sim.render_state import RenderStateError
-
-NEWEST = QoSProfile(depth=1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class CameraSim(Node):
         self._info_messages = {name: self._camera_info(name) for name in CAMERAS}
         self._rendered = self.create_publisher(Time, "rendered", qos.STREAM)
         self._diagnostics = Diagnostics(self)
-        incoming = qos.STREAM if self._settings.lockstep else NEWEST
+        incoming = qos.STREAM if self._settings.lockstep else qos.NEWEST
         self.create_subscription(Float64MultiArray, "render_state", self._on_render_state, incoming)
         self.get_logger().info(f"started: {self._settings}")
 

@@ -26,6 +26,7 @@ from retake.conversions import NS_PER_S, stamp_ns
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.parameters import declare
+from retake.realtime import ROBOT
 from retake.spin import STEADY, run
 from retake.wire import DAMP, JointStateCodec
 from sim.g1_box import G1BoxTask
@@ -69,7 +70,7 @@ class G1Sim(Node):
         lockstep, awaits_cameras = self._settings.lockstep, self._settings.lockstep and self._settings.cameras
         self._controller = Awaited(self, "whole_body_controller", lockstep, self._diagnostics, self._go_on)
         self._cameras = Awaited(self, "camera_sim", awaits_cameras, self._diagnostics, self._go_on)
-        commands = self.create_subscription(JointState, "joint_command", self._on_command, qos.STREAM, raw=True)
+        commands = self.create_subscription(JointState, "joint_command", self._on_command, qos.NEWEST, raw=True)
         self._diagnostics.guard(commands, "joint_command")
         self.create_subscription(Time, "rendered", self._on_rendered, qos.STREAM)
         self.create_service(Trigger, "sim/reset", self._on_reset)
@@ -184,7 +185,7 @@ class G1Sim(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(G1Sim, args)
+    return run(G1Sim, args, priority=ROBOT)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,21 @@ def test_teleop_is_clutched_and_follows_from_there(bench: Bench) -> None:
     np.testing.assert_allclose(bench.reference[g1.LEFT_QUAT], turn, atol=1e-4)
 
 
+@pytest.mark.parametrize(("pause", "moved"), [(1, 0.05), (10, 0.0)])
+def test_a_device_that_streams_already_moves_the_hand_from_the_take_over_on(
+    bench: Bench, pause: int, moved: float
+) -> None:
+    bench.tick()
+    bench.teleop(away(left_ee__x=0.5))
+    bench.core.take_over()
+    bench.tick(pause)  # after a pause of 200 ms it is another movement, and counts from where it begins
+    bench.teleop(away(left_ee__x=0.55))
+    for _ in range(60):
+        bench.tick()
+        bench.teleop(away(left_ee__x=0.55))
+    assert bench.reference[0] == pytest.approx(g1.HOME_ACTION[0] + moved, abs=1e-4)
+
+
 def test_squeeze_is_kept_at_the_clutch_then_is_what_the_person_says(bench: Bench) -> None:
     bench.core.hand_back()
     bench.tick()

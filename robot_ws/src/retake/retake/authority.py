@@ -25,6 +25,7 @@ from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.one_writer import refuse_second_writer
 from retake.parameters import declare
+from retake.realtime import AUTHORITY
 from retake.spin import run
 
 INFERENCE_FRAMES = 6  # in lockstep the policy answers every sixth camera frame
@@ -59,7 +60,7 @@ class AuthorityNode(Node):
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy
         self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
-        self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.STREAM)
+        self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.NEWEST)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
         self._policy_hash = ""  # of the policy that answers, for the provenance
         self.create_subscription(String, "policy", self._on_policy, qos.LATCHED)
@@ -166,7 +167,7 @@ def _provenance_message(provenance: Provenance) -> DiagnosticStatus:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(AuthorityNode, args)
+    return run(AuthorityNode, args, priority=AUTHORITY)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from __future__ import annotations
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 SEND = QoSProfile(depth=2000)  # every recorded publisher: what a starved recorder has not fetched yet stays here
-STREAM = QoSProfile(depth=10)  # subscriptions to states, commands, references: the newest count
+STREAM = QoSProfile(depth=10)  # subscriptions to streams of which each message counts
+# Subscriptions inside a control loop. Behind a queue of ten, a controller that was slow for a moment worked off old
+# states first, and each reference waited for its turn among them: up to 220 ms on 2 busy cores, 4 ms with depth 1.
+NEWEST = QoSProfile(depth=1)
 CAMERA = QoSProfile(depth=5)  # subscriptions to compressed images and their camera_info
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # what is true until it changes
 RECORD = QoSProfile(depth=2000)  # the recorder's subscriptions: 4 s of a 500 Hz topic may wait for the disk

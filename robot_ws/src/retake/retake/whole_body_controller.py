@@ -1,7 +1,7 @@
 """Turns the robot's state and the reference into joint commands; the only writer of `joint_command`.
 
 In: joint_states, imu (500 Hz; a step needs both with one stamp), reference (50 Hz). Out: joint_command (each state),
-measured_action (50 Hz), odometry (100 Hz), diagnostics (1 Hz). QoS STREAM. No state: nothing is published, and the
+measured_action (50 Hz), odometry (100 Hz), diagnostics (1 Hz). QoS NEWEST. No state: nothing is published, and the
 robot side damps when its lease ends. reference older than 200 ms: balance at the last one. A fall: damp, until the
 world restarts (a gap above 0.5 s in the state's stamps, or one that goes back). Lockstep: waits for each tick's
 reference.
@@ -27,6 +27,7 @@ from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.one_writer import refuse_second_writer
 from retake.parameters import declare
+from retake.realtime import CONTROLLER
 from retake.spin import run
 from retake.wire import DAMP, ImuCodec, JointStateCodec
 
@@ -65,9 +66,9 @@ class WholeBodyController(Node):
         self._odometry = self.create_publisher(Odometry, "odometry", qos.SEND)
         self._diagnostics = Diagnostics(self)
         self._authority = Awaited(self, "authority", parameters.lockstep, self._diagnostics, self._advance)
-        self.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM, raw=True)
-        self.create_subscription(Imu, "imu", self._on_imu, qos.STREAM, raw=True)
-        references = self.create_subscription(JointTrajectory, "reference", self._on_reference, qos.STREAM)
+        self.create_subscription(JointState, "joint_states", self._on_state, qos.NEWEST, raw=True)
+        self.create_subscription(Imu, "imu", self._on_imu, qos.NEWEST, raw=True)
+        references = self.create_subscription(JointTrajectory, "reference", self._on_reference, qos.NEWEST)
         self._diagnostics.guard(references, "reference")
         self.get_logger().info(f"started: {parameters}, {1 / g1.CONTROL_DT:.0f} Hz")
 
@@ -179,7 +180,7 @@ def _odometry_message(base: BaseState, stamp: int) -> Odometry:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(WholeBodyController, args)
+    return run(WholeBodyController, args, priority=CONTROLLER)
 
 
 if __name__ == "__main__":
