@@ -127,8 +127,8 @@ def _textbook_qp(model: G1Model, v: np.ndarray) -> tuple[np.ndarray, ...]:
     for corner, r in enumerate(g1.FOOT_CORNERS):
         G[:, :3, 3 * corner : 3 * corner + 3] = np.eye(3)
         G[:, 3:, 3 * corner : 3 * corner + 3] = pin.skew(r)
-    JG = np.concatenate([model.J[0:6].T @ G[0], model.J[6:12].T @ G[1]], axis=1)  # (35, 24)
-    tasks = np.concatenate([model.J[12:30], model.J_com[:2]])
+    JG = np.concatenate([model.terms.J[0:6].T @ G[0], model.terms.J[6:12].T @ G[1]], axis=1)  # (35, 24)
+    tasks = np.concatenate([model.terms.J[12:30], model.terms.J_com[:2]])
     weights = np.concatenate([np.full(6, 10.0), np.full(6, 10.0), np.full(6, 4.0), np.full(2, 100.0)])
     H = np.diag(np.concatenate([np.full(35, 0.02), np.full(24, 2e-6)]))
     H[:35, :35] += tasks.T * weights @ tasks
@@ -138,14 +138,14 @@ def _textbook_qp(model: G1Model, v: np.ndarray) -> tuple[np.ndarray, ...]:
         for k, (axis, sign) in enumerate(((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))):
             friction[4 * point + k, 35 + 3 * point + axis] = sign
             friction[4 * point + k, 35 + 3 * point + 2] = -mu
-    torque = np.concatenate([model.M[6:], -JG[6:]], axis=1)
+    torque = np.concatenate([model.terms.M[6:], -JG[6:]], axis=1)
     equal = np.zeros((18, 59))
-    equal[:6, :35], equal[:6, 35:], equal[6:, :35] = model.M[:6], -JG[:6], model.J[:12]
-    b = np.concatenate([-model.nle[:6], -20.0 * model.J[:12] @ v - model.drift[:12]])
+    equal[:6, :35], equal[:6, 35:], equal[6:, :35] = model.terms.M[:6], -JG[:6], model.terms.J[:12]
+    b = np.concatenate([-model.terms.nle[:6], -20.0 * model.terms.J[:12] @ v - model.terms.drift[:12]])
     bounds = np.concatenate([np.full(6, 1e30), np.full(29, 200.0), np.full(24, 600.0)])
     low = np.concatenate([-bounds[:35], np.tile([-600.0, -600.0, 0.0], 8)])
-    upper = np.concatenate([bounds, b, np.zeros(32), g1.TAU_MAX - model.nle[6:]])
-    lower = np.concatenate([low, b, np.full(32, -1e30), -g1.TAU_MAX - model.nle[6:]])
+    upper = np.concatenate([bounds, b, np.zeros(32), g1.TAU_MAX - model.terms.nle[6:]])
+    lower = np.concatenate([low, b, np.full(32, -1e30), -g1.TAU_MAX - model.terms.nle[6:]])
     sense = np.zeros(59 + 18 + 32 + 29, dtype=np.int32)
     sense[59:77] = 5
     return H, np.zeros(59), np.concatenate([equal, friction, torque]), upper, lower, sense

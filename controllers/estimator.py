@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controllers import g1, rotations
+from controllers.compiled import compiled
 from controllers.model import LEFT_FOOT, RIGHT_FOOT, G1Model
 
 CONTACT_ON_N = 60.0  # vertical force above which a foot is planted; ours: 18 % of the robot's weight
@@ -24,6 +25,7 @@ ANCHOR_GAIN = 1.0  # 1/s, how fast two anchors that disagree (slip) are reconcil
 POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
 VELOCITY_GAIN = 250.0  # 1/s, kinematic velocity into the predicted one (40 Hz)
 FORCE_GAIN = 60.0  # 1/s, low-pass of the foot forces
+GRAVITY = 9.81
 SLOW_STEPS = 3  # corrections between those of contacts, anchors and heading, none of which changes in 10 ms
 
 
@@ -59,66 +61,58 @@ class BaseEstimator:
 
     def __init__(self, model: G1Model) -> None:
         self._model = model
+        self._position, self._velocity = np.zeros(3), np.zeros(3)  # odom axes
+        self._rotation = np.eye(3)
+        self._anchors = np.zeros((2, 3))  # where planted feet stand
 
     def reset(self, sensors: Sensors) -> BaseState:
         """Put `odom` under the feet and start over."""
-        model = self._model
+        model, terms = self._model, self._model.terms
         q = np.concatenate([np.zeros(3), rotations.normalised(sensors.quat_xyzw), sensors.q])
         model.update(q, np.zeros(35))
-        yaws = _yaws(model.rotations)
+        yaws = _yaws(terms.rotations)
         self._yaw_offset = -float(np.arctan2(np.mean(np.sin(yaws)), np.mean(np.cos(yaws))))
-        q[3:7] = self._heading(sensors)
+        q[3:7] = _heading(sensors.quat_xyzw, self._yaw_offset, self._rotation)
         model.update(q, np.zeros(35))
-        feet, axes = model.positions[:2], model.rotations[:2]
+        feet, axes = terms.positions[:2], terms.rotations[:2]
         soles = feet + axes @ np.array([0.0, 0.0, g1.SOLE_Z])
-        self._position = -soles.mean(axis=0)
-        self._velocity = np.zeros(3)  # odom axes
-        self._anchors = feet + self._position
-        self._foot_yaws = _yaws(model.rotations)
+        self._position[:] = -soles.mean(axis=0)
+        self._velocity[:] = 0.0
+        self._anchors[:] = feet + self._position
+        self._foot_yaws = _yaws(terms.rotations)
         self.contacts = np.array([True, True])
         self._weights, self._planted, self._count = np.array([0.5, 0.5]), 2, 0
-        self.vertical_forces = np.full(2, 0.5 * 9.81 * model.mass)
+        self.vertical_forces = np.full(2, 0.5 * GRAVITY * model.mass)
         self._unloaded_s = [0.0, 0.0]
         return self.predict(sensors, 0.0)
 
     def predict(self, sensors: Sensors, dt: float) -> BaseState:
         """The pelvis `dt` seconds after the last correction."""
-        quat = self._heading(sensors)
-        self._rotation = rotations.matrix(quat)
-        self._position = self._position + self._velocity * dt
-        return BaseState(self._position, quat, self._velocity @ self._rotation, sensors.gyro, self.contacts)
+        quat = _heading(sensors.quat_xyzw, self._yaw_offset, self._rotation)
+        self._position += self._velocity * dt
+        return BaseState(self._position.copy(), quat, self._velocity @ self._rotation, sensors.gyro, self.contacts)
 
     def correct(self, sensors: Sensors, dt: float) -> None:
         """Use the model's kinematics of the predicted pelvis: planted feet neither move nor leave their anchors."""
-        model = self._model
         self._count += 1
         slow = self._count % SLOW_STEPS == 0
         if slow:
             self._detect_contacts(sensors, SLOW_STEPS * dt)
         if not self._planted:
             return
-        slip = np.matmul(model.rotations[:2], model.twist[:12].reshape(2, 6)[:, :3, None])[:, :, 0]  # (2, 3) odom
-        offset = self._anchors - model.positions[:2]
-        self._velocity = self._velocity - min(1.0, VELOCITY_GAIN * dt) * (self._weights @ slip)
-        self._position = self._position + min(1.0, POSITION_GAIN * dt) * (self._weights @ offset)
+        terms = self._model.terms
+        reconcile = ANCHOR_GAIN * SLOW_STEPS * dt if slow and self._planted == 2 else 0.0
+        _pull(self._position, self._velocity, self._anchors, terms.positions, terms.rotations, terms.twist,
+              self._weights, dt, reconcile)  # fmt: skip
         if slow:
-            dt = SLOW_STEPS * dt
-            if self._planted == 2:
-                self._anchors -= ANCHOR_GAIN * dt * (offset - self._weights @ offset)
-            self._yaw_offset += YAW_GAIN * dt * float(self._weights @ (self._foot_yaws - _yaws(model.rotations)))
-
-    def _heading(self, sensors: Sensors) -> np.ndarray:
-        """Pelvis orientation in odom, quaternion xyzw."""
-        x, y, z, w = sensors.quat_xyzw.tolist()
-        c, s = math.cos(0.5 * self._yaw_offset), math.sin(0.5 * self._yaw_offset)
-        norm = (x * x + y * y + z * z + w * w) ** 0.5  # multiply(from_yaw(offset), quat), written out
-        return np.array([c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z]) / norm
+            turned = float(self._weights @ (self._foot_yaws - _yaws(terms.rotations)))
+            self._yaw_offset += YAW_GAIN * SLOW_STEPS * dt * turned
 
     def _detect_contacts(self, sensors: Sensors, dt: float) -> None:
         """Vertical foot forces from leg torques, quasi-static: tau_leg + J_leg^T f = bias_leg, f in foot axes."""
-        model = self._model
-        residual = model.nle[6:18] - sensors.tau_est[:12]
-        vertical = np.matmul(residual.reshape(2, 1, 6), model.leg_inverse)[:, 0, 2]
+        terms = self._model.terms
+        residual = terms.nle[6:18] - sensors.tau_est[:12]
+        vertical = np.matmul(residual.reshape(2, 1, 6), terms.leg_inverse)[:, 0, 2]
         self.vertical_forces = self.vertical_forces + min(1.0, FORCE_GAIN * dt) * (vertical - self.vertical_forces)
         forces = self.vertical_forces.tolist()
         heights = self._sole_heights()
@@ -135,8 +129,8 @@ class BaseEstimator:
 
     def _sole_heights(self) -> list[float]:
         """Heights of the two soles above the ground, m."""
-        model = self._model
-        return [float(model.positions[i, 2] + model.rotations[i, 2, 2] * g1.SOLE_Z) for i in range(2)]
+        terms = self._model.terms
+        return [float(terms.positions[i, 2] + terms.rotations[i, 2, 2] * g1.SOLE_Z) for i in range(2)]
 
     def _change(self, foot: int, planted: bool) -> None:
         """A foot has landed or left the ground."""
@@ -145,12 +139,45 @@ class BaseEstimator:
         self._planted = int(self.contacts.sum())
         self._weights = self.contacts / max(1, self._planted)
         if planted:
-            model = self._model
-            self._anchors[foot] = model.positions[foot]
-            self._anchors[foot, 2] = -(model.rotations[foot] @ np.array([0.0, 0.0, g1.SOLE_Z]))[2]  # level ground
-            self._foot_yaws[foot] = _yaws(model.rotations)[foot]
+            terms = self._model.terms
+            self._anchors[foot] = terms.positions[foot]
+            self._anchors[foot, 2] = -(terms.rotations[foot] @ np.array([0.0, 0.0, g1.SOLE_Z]))[2]  # level ground
+            self._foot_yaws[foot] = _yaws(terms.rotations)[foot]
 
 
 def _yaws(frames: np.ndarray) -> np.ndarray:
     """(2,) headings of the feet, rad, from frame rotations (5, 3, 3)."""
     return np.arctan2(frames[[LEFT_FOOT, RIGHT_FOOT], 1, 0], frames[[LEFT_FOOT, RIGHT_FOOT], 0, 0])
+
+
+@compiled
+def _heading(quat_xyzw, yaw_offset, rotation):
+    """Pelvis orientation in odom, quaternion x y z w, from the IMU's own; fills `rotation` (3, 3) with the same."""
+    x, y, z, w = quat_xyzw[0], quat_xyzw[1], quat_xyzw[2], quat_xyzw[3]
+    scale = 1.0 / math.sqrt(x * x + y * y + z * z + w * w)
+    c, s = scale * math.cos(0.5 * yaw_offset), scale * math.sin(0.5 * yaw_offset)
+    x, y, z, w = c * x - s * y, c * y + s * x, c * z + s * w, c * w - s * z
+    rotation[0, 0], rotation[0, 1], rotation[0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)
+    rotation[1, 0], rotation[1, 1], rotation[1, 2] = 2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)
+    rotation[2, 0], rotation[2, 1], rotation[2, 2] = 2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)
+    return np.array([x, y, z, w])
+
+
+@compiled
+def _pull(
+    position, velocity, anchors, positions, rotations, twist, weights, dt, reconcile
+):
+    """Pull pelvis `position` and `velocity` (3,) towards feet that stand on their anchors (2, 3); the anchors towards
+    each other by the share `reconcile`."""
+    slip, offset, mean = np.zeros(3), np.empty((2, 3)), np.zeros(3)
+    for foot in range(2):
+        for c in range(3):
+            offset[foot, c] = anchors[foot, c] - positions[foot, c]
+            mean[c] += weights[foot] * offset[foot, c]
+            for k in range(3):
+                slip[c] += weights[foot] * rotations[foot, c, k] * twist[6 * foot + k]
+    for c in range(3):
+        velocity[c] -= min(1.0, VELOCITY_GAIN * dt) * slip[c]
+        position[c] += min(1.0, POSITION_GAIN * dt) * mean[c]
+        for foot in range(2):
+            anchors[foot, c] -= reconcile * (offset[foot, c] - mean[c])

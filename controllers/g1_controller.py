@@ -6,12 +6,14 @@ environments call the same `step`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from controllers import channels, g1, rotations
-from controllers.estimator import BaseEstimator, BaseState, Sensors
+from controllers.compiled import compiled
+from controllers.estimator import SLOW_STEPS, BaseEstimator, BaseState, Sensors
 from controllers.model import LEFT_HAND, RIGHT_HAND, TORSO, G1Model
 from controllers.self_collision import SelfCollision
 from controllers.tasks import Gains
@@ -59,7 +61,16 @@ class G1Controller:
         self._goal, self._reference = g1.HOME_ACTION.copy(), g1.HOME_ACTION.copy()
         self._rate, self._acceleration = np.zeros(17), np.zeros(17)
         self.qp_failures = 0
+        self._warm_up()
         self.reset()
+
+    def _warm_up(self) -> None:
+        """Compile everything, or load what is compiled, before a robot depends on the next step."""
+        self.reset()
+        still = np.zeros(29)
+        sensors = Sensors(g1.Q_HOME.copy(), still, still, np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3), np.zeros(3))
+        for _ in range(SLOW_STEPS * SOLVE_EVERY):
+            self.step(sensors, g1.HOME_ACTION)
 
     def reset(self) -> None:
         """Forget everything; `base` and `measured_action` are valid again after the next step."""
@@ -68,8 +79,7 @@ class G1Controller:
         self.base: BaseState | None = None
         self._load = np.zeros(3)
         self._action: np.ndarray | None = None
-        self.qp.tasks.squeeze_force = 0.0
-        self._collision.reset()
+        self.qp.tasks.reset()
 
     def step(self, sensors: Sensors, action: np.ndarray | None, dt: float = g1.CONTROL_DT) -> JointCommand:
         """One control step.
@@ -113,11 +123,11 @@ class G1Controller:
     def _control(self, contacts: np.ndarray, period: float) -> None:
         """Joint accelerations and torques for the state that the model was last updated with."""
         q, v = self._q, self._v
-        self._filter(period)
+        _filter(self._goal, self._reference, self._rate, self._acceleration, period)
         try:
             ddq, self._tau = self.qp.solve(
                 q, v, self._reference, self._rate, self._acceleration, contacts, self._load,
-                self._collision.rows(q, v, period),
+                self._collision.rows(v),
             )  # fmt: skip
             self._ddq = ddq[6:]
         except ArithmeticError:
@@ -143,11 +153,11 @@ class G1Controller:
         return self._measure() if self._started else None
 
     def _measure(self) -> np.ndarray:
-        model = self._model
-        (left, right), torso = model.rotations[LEFT_HAND : RIGHT_HAND + 1], model.rotations[TORSO]
+        terms = self._model.terms
+        (left, right), torso = terms.rotations[LEFT_HAND : RIGHT_HAND + 1], terms.rotations[TORSO]
         pitch = np.arctan2(torso[0, 2], torso[2, 2])
         return np.concatenate(
-            [model.positions[LEFT_HAND], rotations.from_matrix(left), model.positions[RIGHT_HAND],
+            [terms.positions[LEFT_HAND], rotations.from_matrix(left), terms.positions[RIGHT_HAND],
              rotations.from_matrix(right), (self._q[2], pitch, self.qp.tasks.squeeze_force)]
         )  # fmt: skip
 
@@ -157,16 +167,6 @@ class G1Controller:
             if action[quat] @ self._reference[quat] < 0:
                 action[quat] = -action[quat]
         return action
-
-    def _filter(self, dt: float) -> None:
-        """Critically damped second-order filter from goal to reference, limited in rate and acceleration."""
-        omega = 2 * np.pi * FILTER_HZ
-        wanted = _clip(0.5 * omega * (self._goal - self._reference), g1.ACTION_SPEED)
-        self._acceleration = _clip(2 * omega * (wanted - self._rate), g1.ACTION_ACCELERATION)
-        self._rate = self._rate + self._acceleration * dt
-        self._reference = reference = self._reference + self._rate * dt
-        for quat in (reference[g1.LEFT_QUAT], reference[g1.RIGHT_QUAT]):
-            quat *= 1.0 / np.sqrt(quat @ quat)
 
     def _learn_load(self, squeeze: float, dt: float) -> None:
         """Slow integral of the palms' common sag: the weight of what is carried, N per hand, odom axes. Only
@@ -179,13 +179,36 @@ class G1Controller:
 
     def _integrate(self, sensors: Sensors, dt: float) -> JointCommand:
         """Integrate the accelerations to set-points that stay near the joints."""
-        leak = dt / LEAK_S
-        self._dq_des = _clip((1 - leak) * self._dq_des + self._ddq * dt + leak * sensors.dq, g1.DQ_MAX)
-        q_des = (1 - leak) * self._q_des + self._dq_des * dt + leak * sensors.q
-        self._q_des = np.minimum(np.maximum(q_des, g1.Q_LOWER), g1.Q_UPPER)
+        self._q_des, self._dq_des = _integrated(self._q_des, self._dq_des, self._ddq, sensors.q, sensors.dq, dt)
         return JointCommand(self._q_des, self._dq_des, self._tau)
 
 
-def _clip(value: np.ndarray, bound: np.ndarray | float) -> np.ndarray:
-    """Each element within plus or minus its bound; np.clip costs three times as much at this size."""
-    return np.minimum(np.maximum(value, -bound), bound)
+@compiled
+def _filter(goal, reference, rate, acceleration, dt):
+    """Critically damped second-order filter from goal to reference (17,), in rate and acceleration limits."""
+    omega = 2 * np.pi * FILTER_HZ
+    for i in range(goal.size):
+        speed, limit = g1.ACTION_SPEED[i], g1.ACTION_ACCELERATION[i]
+        wanted = min(max(0.5 * omega * (goal[i] - reference[i]), -speed), speed)
+        acceleration[i] = min(max(2 * omega * (wanted - rate[i]), -limit), limit)
+        rate[i] += acceleration[i] * dt
+        reference[i] += rate[i] * dt
+    for first in (3, 10):  # the two quaternions
+        square = 0.0
+        for i in range(first, first + 4):
+            square += reference[i] * reference[i]
+        for i in range(first, first + 4):
+            reference[i] /= math.sqrt(square)
+
+
+@compiled
+def _integrated(q_des, dq_des, ddq, q, dq, dt):
+    """The next q_des, dq_des (29,): integrals of ddq that forget what the joints do not follow."""
+    leak = dt / LEAK_S
+    new_q, new_dq = np.empty(g1.NUM_JOINTS), np.empty(g1.NUM_JOINTS)
+    for i in range(g1.NUM_JOINTS):
+        speed = (1 - leak) * dq_des[i] + ddq[i] * dt + leak * dq[i]
+        new_dq[i] = min(max(speed, -g1.DQ_MAX[i]), g1.DQ_MAX[i])
+        position = (1 - leak) * q_des[i] + new_dq[i] * dt + leak * q[i]
+        new_q[i] = min(max(position, g1.Q_LOWER[i]), g1.Q_UPPER[i])
+    return new_q, new_dq

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pinocchio as pin
 
 from controllers import g1
+from controllers.compiled import compiled
 from controllers.model import LEFT_HAND, NV, RIGHT_HAND, TORSO, G1Model
 
 ROWS = 18  # common and relative palms 6, palm and torso rotations 9, CoM 2, pelvis height 1
-_LEFT, _RIGHT = slice(12, 15), slice(18, 21)  # palm positions among the 30 frame rows
-_ROTATIONS = np.array([15, 16, 17, 21, 22, 23, 27, 28, 29])  # left and right palm, torso
+
+GRAVITY = 9.81
 
 
-@dataclass(frozen=True)
-class Gains:
+class Gains(NamedTuple):
     """Task weights, and PD gains in 1/s² and 1/s. Chosen on g1_box's training seeds."""
 
     w_common: float = 10.0
@@ -51,115 +50,199 @@ class Gains:
     squeeze_gap: float = 0.012  # m of palm gap error at which the whole squeeze acts
 
 
-class WholeBodyTasks:
-    """Tasks of one step. `desired` first, then the others; all read the model's terms.
+class Demands(NamedTuple):
+    """What `WholeBodyTasks.update` fills. Arrays are the same objects at every update.
 
-    `squeeze_force` (N), `gap_error` (m) and `common_error` (3,) m of the palms are those of the last step.
+    rows (18, 35), target (18,): task Jacobian and desired task accelerations, drift taken off.
+    feet (12,): accelerations of the feet, drift taken off.
+    upright (3,): angular acceleration of the pelvis, body axes.
+    wrench (6,): forces on the left and on the right palm, N, odom axes.
+    palms (5,): error of the palms' middle (3,) m, squeeze force N, gap error m.
+    """
+
+    rows: np.ndarray
+    target: np.ndarray
+    feet: np.ndarray
+    upright: np.ndarray
+    wrench: np.ndarray
+    palms: np.ndarray
+
+
+class WholeBodyTasks:
+    """Tasks of one step, from the model's terms.
+
+    `squeeze_force` (N), `gap_error` (m) and `common_error` (3,) m of the palms are those of the last update.
     """
 
     def __init__(self, model: G1Model, gains: Gains) -> None:
         self.gains = g = gains
         self._model = model
-        self._kp, self._kd = self._frame_gains()
-        self._combine = self._frame_combination()
         counts = ((g.w_common, 3), (g.w_relative, 3), (g.w_hand_rotation, 6), (g.w_torso, 3), (g.w_com, 2))
         self.weights = np.array([w for weight, count in counts for w in [weight] * count] + [g.w_height])  # (18,)
-        self._error, self._rate, self._acceleration = np.zeros(30), np.zeros(30), np.zeros(30)
-        self._wrench, self._reach = np.zeros(30), np.full(30, np.inf)
-        self._reach[_LEFT] = self._reach[_RIGHT] = g.max_error
-        self._rows, self._target = np.zeros((ROWS, NV)), np.zeros(ROWS)
-        self.common_error = np.zeros(3)
-        self.squeeze_force = self.gap_error = 0.0
+        self.demands = Demands(
+            np.zeros((ROWS, NV)), np.zeros(ROWS), np.zeros(12), np.zeros(3), np.zeros(6), np.zeros(5)
+        )  # fmt: skip
 
-    def _frame_gains(self) -> tuple[np.ndarray, np.ndarray]:
-        """PD gains (30,) of the frame rows; feet are only damped, the torso's position is free."""
-        g = self.gains
-        kp, kd = np.zeros(30), np.zeros(30)
-        kd[:12] = g.kd_feet
-        for frame in (LEFT_HAND, RIGHT_HAND):
-            kp[6 * frame : 6 * frame + 6] = [g.kp_hand] * 3 + [g.kp_rotation] * 3
-            kd[6 * frame : 6 * frame + 6] = [g.kd_hand] * 3 + [g.kd_rotation] * 3
-        kp[27:30], kd[27:30] = g.kp_torso, g.kd_torso
-        return kp, kd
+    @property
+    def common_error(self) -> np.ndarray:
+        """(3,) m, how far the middle of the palms is from where it should be."""
+        return self.demands.palms[:3]
 
-    @staticmethod
-    def _frame_combination() -> np.ndarray:
-        """(15, 30): from frame rows to common palm motion, relative palm motion, palm and torso rotations."""
-        combine = np.zeros((15, 30))
-        combine[0:3, _LEFT] = combine[0:3, _RIGHT] = 0.5 * np.eye(3)
-        combine[3:6, _LEFT], combine[3:6, _RIGHT] = np.eye(3), -np.eye(3)
-        combine[6:15, _ROTATIONS] = np.eye(9)
-        return combine
+    @property
+    def squeeze_force(self) -> float:
+        """N, with which the palms are pressed towards each other."""
+        return float(self.demands.palms[3])
 
-    def desired(self, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
-        """(30,) desired frame accelerations minus drift: PD on the filtered reference, damping on the feet."""
-        model, error = self._model, self._error
-        left, right = pin.XYZQUATToSE3(reference[0:7]), pin.XYZQUATToSE3(reference[7:14])
-        pitch = float(reference[g1.TORSO_PITCH])
-        c, s = math.cos(pitch), math.sin(pitch)
-        torso = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-        error[_LEFT] = reference[0:3] - model.positions[LEFT_HAND]
-        error[_RIGHT] = reference[7:10] - model.positions[RIGHT_HAND]
-        np.minimum(np.maximum(error, -self._reach, out=error), self._reach, out=error)
-        error[15:18] = pin.log3(left.rotation @ model.rotations[LEFT_HAND].T)
-        error[21:24] = pin.log3(right.rotation @ model.rotations[RIGHT_HAND].T)
-        error[27:30] = pin.log3(torso @ model.rotations[TORSO].T)
-        self._rate[_LEFT], self._rate[_RIGHT], self._rate[28] = rate[0:3], rate[7:10], rate[g1.TORSO_PITCH]
-        self._acceleration[_LEFT], self._acceleration[_RIGHT] = acceleration[0:3], acceleration[7:10]
-        self._acceleration[28] = acceleration[g1.TORSO_PITCH]
-        return self._kp * error + self._kd * (self._rate - model.twist) + (self._acceleration - model.drift)
+    @property
+    def gap_error(self) -> float:
+        """m, how much wider the palms are apart than they should be."""
+        return float(self.demands.palms[4])
 
-    def upright(self, q: np.ndarray, v: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """(3,) desired angular acceleration of the pelvis, body axes: a share of the torso's pitch, no roll, no yaw."""
-        half = 0.5 * self.gains.pelvis_share * float(reference[g1.TORSO_PITCH])
-        x, y, z, w = q[3:7].tolist()
-        s, c = math.sin(half), math.cos(half)  # error = conjugate(q) * (0, s, 0, c), vector part, small angles
-        error = np.array([-x * c + z * s, w * s - y * c, -z * c - x * s])
-        return (2.0 * self.gains.kp_torso) * error - self.gains.kd_torso * v[3:6]
+    def reset(self) -> None:
+        """Nothing is squeezed."""
+        self.demands.palms[:] = 0.0
 
-    def rows(
-        self, q: np.ndarray, v: np.ndarray, b: np.ndarray, reference: np.ndarray, rate: np.ndarray,
-        acceleration: np.ndarray, load_z: float,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Task Jacobian (18, 35) and desired task accelerations (18,)."""
-        g, model, tasks, target = self.gains, self._model, self._rows, self._target
-        np.matmul(self._combine, model.J, out=tasks[:15])
-        tasks[15:17] = model.J_com[:2]
-        tasks[17, :3] = _up_in_body(q)  # pelvis height: world z of the body-frame linear velocity
-        np.matmul(self._combine, b, out=target[:15])
-        d_com_x, d_com_y, dz = (tasks[15:18] @ v).tolist()
-        com, feet = model.com.tolist(), (0.5 * (model.positions[0] + model.positions[1])).tolist()
-        target[15] = g.kp_com * (feet[0] + g.com_x - self._counterweight(load_z) - com[0]) - g.kd_com * d_com_x
-        target[16] = g.kp_com * (feet[1] - com[1]) - g.kd_com * d_com_y
-        h = g1.BASE_HEIGHT
-        target[17] = acceleration[h] + g.kp_height * (reference[h] - q[2]) + g.kd_height * (rate[h] - dz)
-        return tasks, target
-
-    def _counterweight(self, load_z: float) -> float:
-        """m the CoM stands back for what the hands carry, so that both together stay over the middle of the soles."""
-        x = self._model.positions[:, 0].tolist()
-        lever = 0.5 * (x[LEFT_HAND] + x[RIGHT_HAND] - x[0] - x[1])
-        return -2.0 * load_z / (9.81 * self._model.mass) * (lever - self.gains.com_x)
-
-    def hand_wrench(self, reference: np.ndarray, hand_load: np.ndarray) -> np.ndarray:
-        """(30,) what the held object does to the palms: the squeeze's reaction and the carried load.
-
-        The squeeze grows with the gap error up to its full value, so that palms which meet nothing stop where they were
-        told to instead of flying together.
-        """
-        axis = self._model.positions[LEFT_HAND] - self._model.positions[RIGHT_HAND]
-        wanted = reference[0:3] - reference[7:10]
-        gap = float(np.sqrt(axis @ axis))
-        self.gap_error = gap - float(np.sqrt(wanted @ wanted))
-        share = min(max(self.gap_error / self.gains.squeeze_gap, 0.0), 1.0)
-        self.squeeze_force = share * float(reference[g1.SQUEEZE])
-        push = axis * (self.squeeze_force / max(gap, 1e-3))
-        self._wrench[_LEFT], self._wrench[_RIGHT] = hand_load + push, hand_load - push
-        self.common_error = 0.5 * (self._error[_LEFT] + self._error[_RIGHT])
-        return self._wrench
+    def update(
+        self, q: np.ndarray, v: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray,
+        hand_load: np.ndarray,
+    ) -> Demands:  # fmt: skip
+        """PD on the filtered reference, damping on the feet, CoM over them; arguments as WholeBodyQP.solve has them."""
+        _fill(self.demands, self._model.terms, self._model.mass, self.gains, q, v, reference, rate, acceleration,
+              hand_load)  # fmt: skip
+        return self.demands
 
 
-def _up_in_body(q: np.ndarray) -> tuple[float, float, float]:
-    """World z axis in the pelvis frame, from the configuration's quaternion."""
-    x, y, z, w = q[3:7].tolist()
-    return 2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)
+@compiled
+def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_load):
+    """Fill `demands`."""
+    rows, target = demands.rows, demands.target
+    for i in range(12):
+        demands.feet[i] = -g.kd_feet * terms.twist[i] - terms.drift[i]
+    _palm_rows(rows, target, terms, g, reference, rate, acceleration, demands.palms)
+    error, desired = np.empty(3), np.zeros(4)
+    for k in range(2):  # palm rotations
+        _rotation_error(reference[7 * k + 3 : 7 * k + 7], terms.rotations[LEFT_HAND + k], error)
+        first = 6 * (LEFT_HAND + k) + 3
+        for c in range(3):
+            for i in range(v.size):
+                rows[6 + 3 * k + c, i] = terms.J[first + c, i]
+            b = g.kp_rotation * error[c] - g.kd_rotation * terms.twist[first + c] - terms.drift[first + c]
+            target[6 + 3 * k + c] = b
+    desired[1], desired[3] = math.sin(0.5 * reference[g1.TORSO_PITCH]), math.cos(0.5 * reference[g1.TORSO_PITCH])
+    _rotation_error(desired, terms.rotations[TORSO], error)
+    for c in range(3):
+        row, is_pitch = 6 * TORSO + 3 + c, 1.0 if c == 1 else 0.0
+        for i in range(v.size):
+            rows[12 + c, i] = terms.J[row, i]
+        speed = is_pitch * rate[g1.TORSO_PITCH] - terms.twist[row]
+        b = g.kp_torso * error[c] + g.kd_torso * speed + is_pitch * acceleration[g1.TORSO_PITCH] - terms.drift[row]
+        target[12 + c] = b
+    _balance_rows(rows, target, terms, mass, g, q, v, reference, rate, acceleration, hand_load[2])
+    _upright(demands.upright, g, q, v, reference)
+    _palm_forces(demands.wrench, demands.palms, terms, g, reference, hand_load)
+
+
+@compiled
+def _palm_rows(rows, target, terms, g, reference, rate, acceleration, palms):
+    """Common (rows 0-2) and relative (3-5) motion of the palms; their middle's error goes into `palms`."""
+    b, e = np.empty(2), np.empty(2)
+    for c in range(3):
+        for k in range(2):
+            hand = LEFT_HAND + k
+            error = reference[7 * k + c] - terms.positions[hand, c]
+            e[k] = min(max(error, -g.max_error[c]), g.max_error[c])
+            speed = rate[7 * k + c] - terms.twist[6 * hand + c]
+            b[k] = g.kp_hand * e[k] + g.kd_hand * speed + acceleration[7 * k + c] - terms.drift[6 * hand + c]
+        palms[c] = 0.5 * (e[0] + e[1])
+        target[c], target[3 + c] = 0.5 * (b[0] + b[1]), b[0] - b[1]
+        for i in range(rows.shape[1]):
+            left, right = terms.J[6 * LEFT_HAND + c, i], terms.J[6 * RIGHT_HAND + c, i]
+            rows[c, i], rows[3 + c, i] = 0.5 * (left + right), left - right
+
+
+@compiled
+def _balance_rows(
+    rows, target, terms, mass, g, q, v, reference, rate, acceleration, load_z
+):
+    """CoM over the soles (rows 15-16) and pelvis height (17).
+
+    The CoM stands back for what the hands carry, so that both together stay over the middle of the soles.
+    """
+    for i in range(v.size):
+        rows[15, i], rows[16, i] = terms.J_com[0, i], terms.J_com[1, i]
+    qx, qy, qz, qw = q[3], q[4], q[5], q[6]
+    rows[17, 0], rows[17, 1] = 2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw)  # world z of the body-frame velocity
+    rows[17, 2] = 1 - 2 * (qx * qx + qy * qy)
+    speed = np.zeros(3)
+    for r in range(3):
+        for i in range(v.size):
+            speed[r] += rows[15 + r, i] * v[i]
+    x = terms.positions
+    feet_x, feet_y = 0.5 * (x[0, 0] + x[1, 0]), 0.5 * (x[0, 1] + x[1, 1])
+    lever = 0.5 * (x[LEFT_HAND, 0] + x[RIGHT_HAND, 0]) - feet_x
+    counterweight = -2.0 * load_z / (GRAVITY * mass) * (lever - g.com_x)
+    target[15] = g.kp_com * (feet_x + g.com_x - counterweight - terms.com[0]) - g.kd_com * speed[0]
+    target[16] = g.kp_com * (feet_y - terms.com[1]) - g.kd_com * speed[1]
+    height_error = g.kp_height * (reference[g1.BASE_HEIGHT] - q[2])
+    target[17] = acceleration[g1.BASE_HEIGHT] + height_error + g.kd_height * (rate[g1.BASE_HEIGHT] - speed[2])
+
+
+@compiled
+def _upright(out, g, q, v, reference):
+    """Pelvis: a share of the torso's pitch, no roll, no yaw."""
+    half = 0.5 * g.pelvis_share * reference[g1.TORSO_PITCH]
+    x, y, z, w = q[3], q[4], q[5], q[6]
+    s, c = math.sin(half), math.cos(half)  # error = conjugate(q) * (0, s, 0, c), vector part, small angles
+    out[0] = 2.0 * g.kp_torso * (-x * c + z * s) - g.kd_torso * v[3]
+    out[1] = 2.0 * g.kp_torso * (w * s - y * c) - g.kd_torso * v[4]
+    out[2] = 2.0 * g.kp_torso * (-z * c - x * s) - g.kd_torso * v[5]
+
+
+@compiled
+def _palm_forces(wrench, palms, terms, g, reference, hand_load):
+    """What the held object does to the palms: the squeeze's reaction and the carried load.
+
+    The squeeze grows with the gap error up to its full value, so that palms which meet nothing stop where they were
+    told to instead of flying together.
+    """
+    gap, wanted = 0.0, 0.0
+    for c in range(3):
+        gap += (terms.positions[LEFT_HAND, c] - terms.positions[RIGHT_HAND, c]) ** 2
+        wanted += (reference[c] - reference[7 + c]) ** 2
+    gap, wanted = math.sqrt(gap), math.sqrt(wanted)
+    share = min(max((gap - wanted) / g.squeeze_gap, 0.0), 1.0)
+    force = share * reference[g1.SQUEEZE]
+    palms[3], palms[4] = force, gap - wanted
+    for c in range(3):
+        push = (terms.positions[LEFT_HAND, c] - terms.positions[RIGHT_HAND, c]) * (force / max(gap, 1e-3))
+        wrench[c], wrench[3 + c] = hand_load[c] + push, hand_load[c] - push
+
+
+@compiled
+def _rotation_error(desired, R, out):
+    """Rotation vector (3,) rad, odom axes, from R (3, 3) to the unit quaternion `desired`, x y z w; the short way."""
+    # quaternion of R, up to its length: the largest of four candidates is never small
+    xx, yy = 1 + R[0, 0] - R[1, 1] - R[2, 2], 1 - R[0, 0] + R[1, 1] - R[2, 2]
+    zz, ww = 1 - R[0, 0] - R[1, 1] + R[2, 2], 1 + R[0, 0] + R[1, 1] + R[2, 2]
+    largest = max(xx, yy, zz, ww)
+    xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
+    wx, wy, wz = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    if ww == largest:
+        x, y, z, w = wx, wy, wz, ww
+    elif xx == largest:
+        x, y, z, w = xx, xy, xz, wx
+    elif yy == largest:
+        x, y, z, w = xy, yy, yz, wy
+    else:
+        x, y, z, w = xz, yz, zz, wz
+    dx, dy, dz, dw = desired[0], desired[1], desired[2], desired[3]  # error = desired * conjugate(current)
+    out[0] = -dw * x + dx * w - dy * z + dz * y
+    out[1] = -dw * y + dx * z + dy * w - dz * x
+    out[2] = -dw * z - dx * y + dy * x + dz * w
+    scalar = dw * w + dx * x + dy * y + dz * z
+    sine = math.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
+    if scalar < 0:
+        sine, scalar = -sine, -scalar
+    scale = 2.0 / scalar if abs(sine) < 1e-9 else 2.0 * math.atan2(abs(sine), scalar) / sine
+    for c in range(3):
+        out[c] *= scale

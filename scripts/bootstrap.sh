@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Everything a bare machine lacks: Debian libraries, virtual environment, pinned packages, robot model, mesh cache.
-# usage: scripts/bootstrap.sh EXTRA     (dev, or dev,bench; run from anywhere). Safe to repeat; the Makefile skips it when
-# nothing changed. With ROS 2 Jazzy sourced, its rclpy and messages are used and no ROS wheels are installed.
+# usage: scripts/bootstrap.sh EXTRAS    (dev,hardware or dev,hardware,bench; run from anywhere). Safe to repeat; the
+# Makefile skips it when nothing changed. With ROS 2 Jazzy sourced, its rclpy and messages are used and no ROS wheels are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-EXTRA=${1:-dev}
+EXTRA=${1:-dev,hardware}
 VENV=${VENV:-.venv}
 ROBOT_MODEL="mjlab==1.6.0"  # only its G1 files are wanted; its dependencies are not, hence --no-deps
 PIP_PIN="pip==26.3"         # older resolvers try hundreds of versions before they find ours
@@ -67,7 +67,7 @@ if [ "${ROS_DISTRO:-}" = jazzy ]; then
 import importlib.metadata, re, sys
 for line in importlib.metadata.requires("retake"):
     extra = re.search(r"extra == ['\"](\w+)['\"]", line)
-    if not line.startswith("ros-") and (extra is None or extra[1] == sys.argv[1]):
+    if not line.startswith("ros-") and (extra is None or extra[1] in sys.argv[1].split(",")):
         print(re.sub(r"\s*(and\s*)?extra == ['\"]\w+['\"]", "", line).rstrip("; "))
 PY
 else
@@ -75,6 +75,7 @@ else
 fi
 pip install --no-deps "$ROBOT_MODEL"
 
-# 4. What is made once: the robot's decimated meshes.
+# 4. What is made once: the robot's decimated meshes, the controller's compiled functions.
 "$VENV/bin/python" -c "from sim.assets import g1_visuals; g1_visuals()"
+"$VENV/bin/python" -c "from controllers.g1_controller import G1Controller; G1Controller()"
 "$VENV/bin/python" -c "import rclpy, mujoco, pinocchio, torch" || fail "the packages are installed but do not import; see above"

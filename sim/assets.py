@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controllers.cache import cache_root
 from controllers.model import g1_mjcf
 
 if TYPE_CHECKING:
@@ -73,14 +73,6 @@ def g1_spec() -> mujoco.MjSpec:
     for light in spec.lights:  # the MJCF's lamp hovers above the robot and follows it; a world brings its own
         spec.delete(light)
     return spec
-
-
-def cache_root() -> Path:
-    """Folder for everything that is made once: $RETAKE_CACHE, else $XDG_CACHE_HOME/retake, else ~/.cache/retake."""
-    named = os.environ.get("RETAKE_CACHE")
-    if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "retake"
 
 
 def _decimated() -> Path:

@@ -23,8 +23,8 @@ def test_home_is_inside_the_limits_and_symmetric() -> None:
     assert np.all(g1.Q_HOME > g1.Q_LOWER) and np.all(g1.Q_HOME < g1.Q_UPPER)
     model = G1Model()
     model.update(np.concatenate([[0, 0, 0.75, 0, 0, 0, 1], g1.Q_HOME]), np.zeros(35))
-    mirrored = model.positions[[1, 0, 3, 2]] * np.array([1, -1, 1])
-    np.testing.assert_allclose(model.positions[:4], mirrored, atol=2e-3)  # the MJCF's own left/right differences
+    mirrored = model.terms.positions[[1, 0, 3, 2]] * np.array([1, -1, 1])
+    np.testing.assert_allclose(model.terms.positions[:4], mirrored, atol=2e-3)  # the MJCF's own left/right differences
 
 
 def test_sole_corners_lie_on_the_outer_capsules() -> None:
@@ -56,8 +56,8 @@ def test_mass_matrix_and_gravity_equal_mujocos() -> None:
     mujoco.mj_fullM(world, data, M)
     model = G1Model()
     model.update(np.concatenate([[0.1, 0.2, 0.9], quat, q]), np.zeros(35))
-    np.testing.assert_allclose(model.M[6:, 6:], M[np.ix_(dofs, dofs)], atol=1e-6)
-    np.testing.assert_allclose(model.nle[6:], data.qfrc_bias[dofs], atol=1e-5)
+    np.testing.assert_allclose(model.terms.M[6:, 6:], M[np.ix_(dofs, dofs)], atol=1e-6)
+    np.testing.assert_allclose(model.terms.nle[6:], data.qfrc_bias[dofs], atol=1e-5)
     assert model.mass == pytest.approx(pin.computeTotalMass(model.model))
 
 

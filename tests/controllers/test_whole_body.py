@@ -1,16 +1,18 @@
 """The whole-body QP's solution against the physics it claims to obey."""
 
 import numpy as np
+import pinocchio as pin
 import pytest
 
 from controllers import g1
 from controllers.g1_controller import G1Controller, Sensors
-from controllers.model import G1Model
-from controllers.self_collision import SelfCollision
+from controllers.model import G1Model, g1_mjcf
+from controllers.self_collision import RANGE, SelfCollision
 from controllers.sole import sole_rows
 from controllers.whole_body import WholeBodyQP
 
 STANDING = np.concatenate([[0.0, 0.0, 0.757, 0, 0, 0, 1], g1.Q_HOME])
+NO_ROWS = np.zeros((0, 35)), np.zeros(0)
 BOTH = np.array([True, True])
 
 
@@ -21,26 +23,26 @@ def solve(action: np.ndarray, v: np.ndarray | None = None, load: float = 0.0) ->
     v = np.zeros(35) if v is None else v
     model.update(STANDING, v)
     still = np.zeros(17)
-    a, tau = qp.solve(STANDING, v, action, still, still, BOTH, np.array([0.0, 0.0, load]), None)
+    a, tau = qp.solve(STANDING, v, action, still, still, BOTH, np.array([0.0, 0.0, load]), NO_ROWS)
     return model, a, tau
 
 
 def test_planted_feet_do_not_accelerate() -> None:
     v = np.random.default_rng(0).normal(0, 0.05, 35)
     model, a, _ = solve(g1.HOME_ACTION, v)
-    feet = model.J[:12] @ a + model.drift[:12]
-    np.testing.assert_allclose(feet, -20.0 * model.twist[:12], atol=1e-6)
+    feet = model.terms.J[:12] @ a + model.terms.drift[:12]
+    np.testing.assert_allclose(feet, -20.0 * model.terms.twist[:12], atol=1e-6)
 
 
 def test_torques_and_foot_forces_balance_the_floating_base() -> None:
     """M a + h - S'tau must be a wrench the soles can give: it lies in the span of the feet and inside the cones."""
     model, a, tau = solve(g1.HOME_ACTION)
-    residual = model.M @ a + model.nle
+    residual = model.terms.M @ a + model.terms.nle
     residual[6:] -= tau
-    wrenches, error, *_ = np.linalg.lstsq(model.J[:12].T, residual, rcond=None)
-    np.testing.assert_allclose(model.J[:12].T @ wrenches, residual, atol=1e-6)
+    wrenches, error, *_ = np.linalg.lstsq(model.terms.J[:12].T, residual, rcond=None)
+    np.testing.assert_allclose(model.terms.J[:12].T @ wrenches, residual, atol=1e-6)
     vertical = wrenches[2] + wrenches[8]
-    expected = model.mass * (9.81 + (model.J_com @ a)[2])
+    expected = model.mass * (9.81 + (model.terms.J_com @ a)[2])
     assert vertical == pytest.approx(expected, rel=1e-3)
 
 
@@ -58,13 +60,13 @@ def test_a_raised_hand_target_accelerates_the_hand_up() -> None:
     here = g1.HOME_ACTION.copy()
     model = G1Model()
     model.update(STANDING, np.zeros(35))
-    here[g1.LEFT_POSITION], here[g1.RIGHT_POSITION] = model.positions[2], model.positions[3]
+    here[g1.LEFT_POSITION], here[g1.RIGHT_POSITION] = model.terms.positions[2], model.terms.positions[3]
     model, a, _ = solve(here)
-    neutral = (model.J[12:15] @ a)[2]
+    neutral = (model.terms.J[12:15] @ a)[2]
     higher = here.copy()
     higher[g1.LEFT_POSITION] += [0, 0, 0.02]
     model, a, _ = solve(higher)
-    assert (model.J[12:15] @ a)[2] > neutral
+    assert (model.terms.J[12:15] @ a)[2] > neutral
 
 
 def test_a_carried_load_costs_leg_torque() -> None:
@@ -83,7 +85,7 @@ def test_joints_at_a_limit_are_not_pushed_on() -> None:
     v[elbow - 1] = 0.5
     model.update(q, v)
     action, still = g1.HOME_ACTION, np.zeros(17)
-    a, _ = qp.solve(q, v, action, still, still, BOTH, np.zeros(3), None)
+    a, _ = qp.solve(q, v, action, still, still, BOTH, np.zeros(3), NO_ROWS)
     assert a[elbow - 1] <= -2 * 25.0 * 0.5 + 1e-6
 
 
@@ -93,20 +95,32 @@ def test_torques_never_exceed_the_motors() -> None:
     assert np.all(np.abs(tau) <= g1.TAU_MAX)
 
 
-def test_collision_gradient_is_the_distances_derivative() -> None:
-    import pinocchio as pin
-
+def test_collision_distances_are_those_of_the_collision_library_and_rows_their_derivatives() -> None:
     model = G1Model()
     collision = SelfCollision(model)
-    q = STANDING.copy()
-    q[7 + g1.JOINT_NAMES.index("left_shoulder_roll_joint")] = 0.05  # arm at the torso
-    rows, _ = collision.rows(q, np.zeros(35), 0.002)
-    distances = collision.distances(q)
-    near = np.flatnonzero(distances < 0.06)
-    v = np.random.default_rng(1).normal(0, 1, 35)
-    step = 1e-6
-    moved = collision.distances(pin.integrate(model.model, q, step * v))
-    np.testing.assert_allclose(rows @ v, (moved[near] - distances[near]) / step, atol=2e-3)
+    geometry = pin.buildGeomFromMJCF(model.model, str(g1_mjcf()), pin.GeometryType.COLLISION)
+    ids = {g.name.removesuffix("_collision"): i for i, g in enumerate(geometry.geometryObjects)}
+    for first, second in collision.pairs:
+        geometry.addCollisionPair(pin.CollisionPair(ids[first], ids[second]))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        q = STANDING.copy()
+        q[19:] = rng.uniform(0.6 * g1.Q_LOWER[12:], 0.6 * g1.Q_UPPER[12:])
+        v = rng.normal(0, 1, 35)
+        data, geometry_data = model.model.createData(), geometry.createData()
+        pin.computeDistances(model.model, data, geometry, geometry_data, q)
+        expected = np.array([result.min_distance for result in geometry_data.distanceResults])
+        model.update(q, v)
+        apart = expected > 0  # how deep a pair is inside each other is measured in different ways
+        distances = collision.distances()
+        np.testing.assert_allclose(distances[apart], expected[apart], atol=1e-6)
+        rows, _ = collision.rows(v)
+        near, step = np.flatnonzero(distances < RANGE), 1e-6
+        model.update(pin.integrate(model.model, q, step * v), v)
+        rates = (collision.distances() - distances)[near] / step
+        model.update(q, v)
+        np.testing.assert_allclose(collision.rows(v)[0] @ v, rates, atol=2e-3)
+        assert len(rows) == len(near)
 
 
 def test_arms_told_into_the_torso_stop_short_of_it() -> None:
@@ -116,13 +130,14 @@ def test_arms_told_into_the_torso_stop_short_of_it() -> None:
     world.reset(0)
     action = g1.HOME_ACTION.copy()
     action[g1.LEFT_POSITION], action[g1.RIGHT_POSITION] = (0.12, -0.05, 1.0), (0.12, 0.05, 1.0)
-    collision = SelfCollision(G1Model())
+    model = G1Model()
+    collision = SelfCollision(model)
     nearest = np.inf
     for k in range(1500):
         world.step(controller.step(world.sensors(), action))
         if k % 25 == 0:
-            q = np.concatenate([np.zeros(3), [0, 0, 0, 1], world.sensors().q])
-            nearest = min(nearest, float(collision.distances(q).min()))
+            model.update(np.concatenate([np.zeros(3), [0, 0, 0, 1], world.sensors().q]), np.zeros(35))
+            nearest = min(nearest, float(collision.distances().min()))
     assert nearest > 0.0 and not controller.fallen
 
 

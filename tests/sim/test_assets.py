@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from controllers.cache import cache_root
 from controllers.model import g1_mjcf
 from sim import assets
 
@@ -21,8 +22,8 @@ def test_two_processes_at_once_make_one_cache(tmp_path):
                  for _ in range(2)]
     folders = {process.communicate(timeout=120)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
-    assert folders == {str(path) for path in tmp_path.iterdir()}  # one folder, no leftovers
-    (folder,) = tmp_path.iterdir()
+    assert folders == {str(path) for path in tmp_path.glob("g1-*")}  # one folder, no leftovers
+    (folder,) = tmp_path.glob("g1-*")
     assert len(list(folder.glob("*.STL"))) == 35
 
 
@@ -60,6 +61,6 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path, monkeypatch):
 def test_cache_follows_the_environment(monkeypatch):
     monkeypatch.delenv("RETAKE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(assets.cache_root()) == "/somewhere/retake"
+    assert str(cache_root()) == "/somewhere/retake"
     monkeypatch.setenv("RETAKE_CACHE", "/elsewhere")
-    assert str(assets.cache_root()) == "/elsewhere"
+    assert str(cache_root()) == "/elsewhere"
