@@ -14,7 +14,7 @@ import numpy as np
 
 from controllers import g1, rotations
 from controllers.compiled import compiled
-from controllers.model import LEFT_FOOT, RIGHT_FOOT, G1Model
+from controllers.model import G1Model
 
 CONTACT_ON_N = 60.0  # vertical force above which a foot is planted; ours: 18 % of the robot's weight
 CONTACT_OFF_N = 25.0  # and below which it may have left the ground
@@ -89,8 +89,8 @@ class BaseEstimator:
     def predict(self, sensors: Sensors, dt: float) -> BaseState:
         """The pelvis `dt` seconds after the last correction."""
         quat = _heading(sensors.quat_xyzw, self._yaw_offset, self._rotation)
-        self._position += self._velocity * dt
-        return BaseState(self._position.copy(), quat, self._velocity @ self._rotation, sensors.gyro, self.contacts)
+        position, velocity = _advanced(self._position, self._velocity, self._rotation, dt)
+        return BaseState(position, quat, velocity, sensors.gyro, self.contacts)
 
     def correct(self, sensors: Sensors, dt: float) -> None:
         """Use the model's kinematics of the predicted pelvis: planted feet neither move nor leave their anchors."""
@@ -111,9 +111,7 @@ class BaseEstimator:
     def _detect_contacts(self, sensors: Sensors, dt: float) -> None:
         """Vertical foot forces from leg torques, quasi-static: tau_leg + J_leg^T f = bias_leg, f in foot axes."""
         terms = self._model.terms
-        residual = terms.nle[6:18] - sensors.tau_est[:12]
-        vertical = np.matmul(residual.reshape(2, 1, 6), terms.leg_inverse)[:, 0, 2]
-        self.vertical_forces = self.vertical_forces + min(1.0, FORCE_GAIN * dt) * (vertical - self.vertical_forces)
+        _filter_forces(self.vertical_forces, terms.nle, sensors.tau_est, terms.leg_inverse, min(1.0, FORCE_GAIN * dt))
         forces = self.vertical_forces.tolist()
         heights = self._sole_heights()
         for i, force in enumerate(forces):
@@ -145,9 +143,13 @@ class BaseEstimator:
             self._foot_yaws[foot] = _yaws(terms.rotations)[foot]
 
 
-def _yaws(frames: np.ndarray) -> np.ndarray:
+@compiled
+def _yaws(frames):
     """(2,) headings of the feet, rad, from frame rotations (5, 3, 3)."""
-    return np.arctan2(frames[[LEFT_FOOT, RIGHT_FOOT], 1, 0], frames[[LEFT_FOOT, RIGHT_FOOT], 0, 0])
+    yaws = np.empty(2)
+    for foot in range(2):
+        yaws[foot] = math.atan2(frames[foot, 1, 0], frames[foot, 0, 0])
+    return yaws
 
 
 @compiled
@@ -161,6 +163,28 @@ def _heading(quat_xyzw, yaw_offset, rotation):
     rotation[1, 0], rotation[1, 1], rotation[1, 2] = 2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)
     rotation[2, 0], rotation[2, 1], rotation[2, 2] = 2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)
     return np.array([x, y, z, w])
+
+
+@compiled
+def _advanced(position, velocity, rotation, dt):
+    """Move `position` by `velocity` (3,), odom axes; a copy of it, and the velocity in the axes of `rotation`."""
+    copy, in_body = np.empty(3), np.zeros(3)
+    for c in range(3):
+        position[c] += velocity[c] * dt
+        copy[c] = position[c]
+        for k in range(3):
+            in_body[c] += velocity[k] * rotation[k, c]
+    return copy, in_body
+
+
+@compiled
+def _filter_forces(forces, nle, tau, leg_inverse, share):
+    """Move the soles' vertical `forces` (2,) by `share` towards those that the torques show."""
+    for leg in range(2):
+        vertical = 0.0
+        for k in range(6):
+            vertical += (nle[6 + 6 * leg + k] - tau[6 * leg + k]) * leg_inverse[leg, k, 2]
+        forces[leg] += share * (vertical - forces[leg])
 
 
 @compiled

@@ -20,6 +20,7 @@ from sim.render_state import RenderStateCodec
 START_TIME_S = 1.98  # the clock of a fresh world; a multiple of every period in the graph
 HAND_FRICTION = (0.8, 0.02, 0.0001)  # sliding, torsional (m), rolling: a rubber palm is a patch, not a point
 INNER_SOLE = (3, 4, 5)  # capsules between the outer ones: on level ground they add contacts and nothing else
+_XYZW = np.array([1, 2, 3, 0])  # MuJoCo's quaternions are w x y z
 DROP_GAP = 0.002  # m between soles and floor at reset
 
 
@@ -105,11 +106,15 @@ class G1World:
         self._noise = Noise() if noise else None
         self._delay = command_delay
         self._codec = RenderStateCodec(self.model)
-        self._q = np.array([self.model.joint(name).qposadr[0] for name in g1.JOINT_NAMES])
-        self._dq = np.array([self.model.joint(name).dofadr[0] for name in g1.JOINT_NAMES])
-        self._pelvis = self.model.body(g1.IMU_LINK).id
-        self._gyro = self.model.sensor("imu_ang_vel").adr[0]
-        self._accel = self.model.sensor("imu_lin_acc").adr[0]
+        q = np.array([self.model.joint(name).qposadr[0] for name in g1.JOINT_NAMES])
+        dq = np.array([self.model.joint(name).dofadr[0] for name in g1.JOINT_NAMES])
+        assert (np.diff(q) == 1).all() and (np.diff(dq) == 1).all()  # so that slices see them, below and without copies
+        data, self._joints = self.data, slice(dq[0], dq[-1] + 1)
+        self._q, self._dq, self._tau = data.qpos[q[0] : q[-1] + 1], data.qvel[self._joints], data.actuator_force
+        self._quat_wxyz = data.xquat[self.model.body(g1.IMU_LINK).id]
+        gyro, accel = (self.model.sensor(name).adr[0] for name in ("imu_ang_vel", "imu_lin_acc"))
+        self._gyro, self._accel = data.sensordata[gyro : gyro + 3], data.sensordata[accel : accel + 3]
+        self._ctrl, self._none = data.ctrl, np.zeros(29)
         self.reset(0)
 
     def reset(self, seed: int, q: np.ndarray | None = None) -> None:
@@ -118,12 +123,12 @@ class G1World:
         self._drift = 0.0 if self._noise is None else self._rng.normal(0.0, self._noise.yaw_drift)
         mujoco.mj_resetData(self.model, self.data)
         self.data.time = 0.0
-        self.data.qpos[self._q] = g1.Q_HOME if q is None else q
+        self._q[:] = g1.Q_HOME if q is None else q
         mujoco.mj_kinematics(self.model, self.data)
         soles = [self.data.geom(f"{side}_foot4_collision").xpos[2] for side in ("left", "right")]
         self.data.qpos[2] += DROP_GAP + 0.01 - min(soles)  # 0.01: radius of the sole's capsules
         self._pending: deque[JointCommand | None] = deque([None] * self._delay)
-        self.applied = JointCommand(self.data.qpos[self._q].copy(), np.zeros(29), np.zeros(29), damp=True)
+        self.applied = JointCommand(self._q.copy(), self._none, self._none, damp=True)
         self._damping: bool | None = None
         mujoco.mj_forward(self.model, self.data)
         # until the first command arrives somebody holds the robot upright: the motors hold the reset pose
@@ -131,8 +136,7 @@ class G1World:
 
     def hold(self) -> None:
         """Hold the joints where they are until the next command, as a robot on its gantry."""
-        q = self.data.qpos[self._q].copy()
-        self._apply(JointCommand(q, np.zeros(29), self.data.qfrc_bias[self._dq].copy()))
+        self._apply(JointCommand(self._q.copy(), self._none, self.data.qfrc_bias[self._joints].copy()))
 
     @property
     def time(self) -> float:
@@ -144,8 +148,7 @@ class G1World:
         self._pending.append(command)
         command = self._pending.popleft()
         if command is None or command.damp:
-            q = self.data.qpos[self._q].copy()
-            command = JointCommand(q, np.zeros(29), np.zeros(29), damp=True)
+            command = JointCommand(self._q.copy(), self._none, self._none, damp=True)
         self._apply(command)
         mujoco.mj_step(self.model, self.data)
 
@@ -155,22 +158,19 @@ class G1World:
             self.model.actuator_biasprm[:, 1] = 0.0 if command.damp else -g1.KP
             self.model.actuator_biasprm[:, 2] = -g1.KD_DAMP if command.damp else -g1.KD
         if command.damp:
-            self.data.ctrl[:] = 0.0
+            self._ctrl[:] = 0.0
             self.applied = command
             return
         q_des = np.minimum(np.maximum(command.q_des, g1.Q_LOWER), g1.Q_UPPER)  # np.clip takes three times as long
         tau_ff = np.minimum(np.maximum(command.tau_ff, -g1.TAU_MAX), g1.TAU_MAX)
-        self.data.ctrl[:] = tau_ff + g1.KP * q_des + g1.KD * command.dq_des
+        self._ctrl[:] = tau_ff + g1.KP * q_des + g1.KD * command.dq_des
         self.applied = JointCommand(q_des, command.dq_des, tau_ff)
 
     def sensors(self) -> Sensors:
         """What the hardware measures: encoders, torque estimates, IMU. Never a base position."""
-        data = self.data
-        w, x, y, z = data.xquat[self._pelvis]  # MuJoCo is w x y z
-        quat = np.array([x, y, z, w])
-        q, dq, tau = data.qpos[self._q], data.qvel[self._dq], data.actuator_force.copy()
-        gyro = data.sensordata[self._gyro : self._gyro + 3].copy()
-        accel = data.sensordata[self._accel : self._accel + 3].copy()
+        quat = self._quat_wxyz[_XYZW]
+        q, dq, tau = self._q.copy(), self._dq.copy(), self._tau.copy()
+        gyro, accel = self._gyro.copy(), self._accel.copy()
         noise = self._noise
         if noise is not None:
             rng = self._rng
