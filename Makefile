@@ -13,10 +13,10 @@ help:  ## say what there is
 
 $(STAMP): pyproject.toml scripts/bootstrap.sh
 	@echo "setting up $(VENV) (once; some minutes)"
-	@bash scripts/bootstrap.sh dev && touch $@
+	@bash scripts/bootstrap.sh dev,hardware && touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@bash scripts/bootstrap.sh dev,bench && touch $(STAMP) $@
+	@bash scripts/bootstrap.sh dev,hardware,bench && touch $(STAMP) $@
 
 demo: $(STAMP)  ## a G1 lifts boxes until Ctrl-C, with a web panel
 	@$(RUN) retake.cli demo $(if $(EPISODES),episodes:=$(EPISODES)) $(if $(filter-out 0,$(HEADLESS)),headless:=true) $(ARGS)
