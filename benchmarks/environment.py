@@ -27,7 +27,7 @@ def speed() -> dict[str, dict[str, Any]]:
     rates = []
     for seed in (HELD_OUT_SEED, HELD_OUT_SEED + 1, HELD_OUT_SEED + 2):
         observation, _ = env.reset(seed=seed)
-        expert = BoxExpert(env.unwrapped._task.scene, seed)
+        expert = BoxExpert(env.unwrapped.task.scene, seed)
         start = observation["state"].copy()
         begin = time.perf_counter()
         simulated = 0.0

@@ -7,13 +7,13 @@ environments call the same `step`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from controllers import channels, g1, rotations
 from controllers.compiled import compiled
 from controllers.estimator import SLOW_STEPS, BaseEstimator, BaseState, Sensors
+from controllers.joint_command import JointCommand
 from controllers.model import LEFT_HAND, RIGHT_HAND, TORSO, G1Model
 from controllers.self_collision import SelfCollision
 from controllers.tasks import Gains
@@ -28,16 +28,6 @@ LEAK_S = 0.1  # s, the integrated joint set-points forget what the joints do not
 LOAD_GAIN = 150.0  # N/(m·s), how fast the carried weight is learnt from the palms' sag
 LOAD_MAX = 14.0  # N per hand: 2 kg between two hands is 9.8 each
 LOAD_LEAK_S = 0.3  # s, how fast it is forgotten when nothing is squeezed
-
-
-@dataclass(frozen=True, slots=True)
-class JointCommand:
-    """q_des (29,) rad, dq_des (29,) rad/s, tau_ff (29,) N·m for the motor law; `damp`: KD_DAMP and no position."""
-
-    q_des: np.ndarray
-    dq_des: np.ndarray
-    tau_ff: np.ndarray
-    damp: bool = False
 
 
 def check_sensors(sensors: Sensors) -> None:

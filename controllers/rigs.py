@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controllers import channels, g1
+from controllers import arm, channels, g1
 from controllers.action_layout import ActionLayout
 
 
@@ -29,6 +29,7 @@ class Rig:
     control_dt: float  # s
     reference_dt: float  # s
     camera_dt: float  # s, a multiple of control_dt
+    arms: arm.Arms | None = None  # what arm_controller moves
 
 
 # hand 0.12 m (a hand that presses a box is behind its reference) and 0.5 rad, base 0.06 m, torso 0.15 rad, squeeze any
@@ -40,7 +41,33 @@ G1 = Rig(
     control_dt=g1.CONTROL_DT, reference_dt=g1.REFERENCE_DT, camera_dt=0.066,
 )  # fmt: skip
 
-RIGS: dict[str, Rig] = {"g1": G1}
+# a hand that pushes with all its force is 6 cm behind its reference; wrists turn under load
+_HAND_TOLERANCE = [0.06] * 3 + [0.4] * 3 + [np.inf]
+
+
+def _arm_rig(name: str, arms: arm.Arms, layout: ActionLayout, cameras: tuple[str, ...]) -> Rig:
+    mounts = arms.mounts
+    home = np.concatenate([np.array([x, y, z, *_FINGERS_DOWN, 1.0]) for x, y, z in _homes(mounts)])
+    return Rig(
+        name=name, frame="base_link", joint_names=arm.arm_joint_names(arms.description, mounts), layout=layout,
+        home_action=home, pose_tolerance=np.array(_HAND_TOLERANCE * len(mounts)),
+        grasps=tuple(i for i, channel in enumerate(layout.channels) if channel.endswith("_gripper")),
+        controller="arm_controller", cameras=cameras, control_dt=arm.CONTROL_DT, reference_dt=arm.REFERENCE_DT,
+        camera_dt=arm.CAMERA_DT, arms=arms,
+    )  # fmt: skip
+
+
+_FINGERS_DOWN = (0.0, float(np.sqrt(0.5)), 0.0, float(np.sqrt(0.5)))  # x y z w: the hand's x looks down
+
+
+def _homes(mounts: tuple[arm.Mount, ...]) -> list[tuple[float, float, float]]:
+    return [(mount.x + 0.30, mount.y, 0.14) for mount in mounts]
+
+
+YAM = _arm_rig("yam", arm.SINGLE, arm.YAM_LAYOUT, ("wrist", "front"))
+BIMANUAL_YAM = _arm_rig("bimanual_yam", arm.PAIR, arm.BIMANUAL_LAYOUT,
+                        ("left_wrist", "right_wrist", "front"))  # fmt: skip
+RIGS: dict[str, Rig] = {rig.name: rig for rig in (G1, YAM, BIMANUAL_YAM)}
 
 
 def rig_of(name: str) -> Rig:

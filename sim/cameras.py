@@ -1,4 +1,4 @@
-"""The G1's two cameras in MuJoCo, drawn from a render state in a process of their own.
+"""Cameras in MuJoCo, drawn from a render state in a process of their own; and where those of the G1 sit.
 
 head   the robot's own D435, where Unitree mounts it: above the face, 47.6 degrees down. It sees the box and the shelf
        from above while the robot stands, and the near part of the box's top when it bends down to it.
@@ -11,6 +11,7 @@ Both are fixed to the torso, so the picture says where things are relative to th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +20,7 @@ import numpy as np
 
 from sim.g1_world import build_spec
 from sim.gl import offscreen_context
-from sim.render_state import RenderStateCodec
+from sim.render_state import G1_ROOTS, RenderStateCodec
 
 CAMERAS = ("head", "chest")
 SPECTATOR = "spectator"  # a view of robot and task for people; no robot carries it
@@ -32,12 +33,25 @@ COLLISION_GROUP = 3  # as the G1's MJCF groups its collision geoms; they are not
 
 @dataclass(frozen=True)
 class Mount:
-    """Where a camera sits: a body, a point in its frame (m), how far it looks down (rad), vertical field of view."""
+    """Where a camera sits: a body, a point in its frame (m), vertical field of view, and where it looks: along the
+    body's x, turned left by yaw, then down (rad); or as `quat_wxyz` says, MuJoCo's way."""
 
     body: str
     position: tuple[float, float, float]
     pitch_down: float
     fovy_deg: float
+    yaw: float = 0.0
+    quat_wxyz: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What the cameras of one world need: how to build it, where they sit, and what no task changes."""
+
+    build_spec: Callable[[], mujoco.MjSpec]
+    mounts: Mapping[str, Mount]
+    robot_roots: tuple[str, ...]
+    spectator: tuple[tuple[float, float, float], tuple[float, float, float]]  # eye and what it looks at, m
 
 
 MOUNTS = {
@@ -49,20 +63,25 @@ MOUNTS = {
 }
 
 
-class CameraRig:
-    """Both cameras with their own model and OpenGL context; use and close it in the thread that made it."""
+G1_VIEW = View(build_spec, MOUNTS, G1_ROOTS, ((1.7, -1.5, 1.25), (0.2, 0.0, 0.7)))
 
-    def __init__(self, width: int = 320, height: int = 240) -> None:
+
+class CameraRig:
+    """All cameras of a view with their own model and OpenGL context; use and close it in the thread that made it."""
+
+    def __init__(self, width: int = 320, height: int = 240, view: View = G1_VIEW) -> None:
         self.width, self.height = width, height
-        spec = build_spec()
-        _add_cameras(spec)
-        _flatten_floor(spec)
+        self.names, self._mounts = tuple(view.mounts), view.mounts
+        spec = view.build_spec()
+        _add_cameras(spec, view)
+        if spec.geom("floor") is not None:
+            _flatten_floor(spec)
         spec.visual.quality.offsamples = 0  # no MSAA
         spec.visual.quality.shadowsize = 0
         spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
         self.model = spec.compile()
         self._data = mujoco.MjData(self.model)
-        self._codec = RenderStateCodec(self.model)
+        self._codec = RenderStateCodec(self.model, view.robot_roots)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = False
@@ -75,17 +94,17 @@ class CameraRig:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._rect = mujoco.MjrRect(0, 0, width, height)
 
-    def draw(self, render_state: np.ndarray, names: tuple[str, ...] = CAMERAS) -> dict[str, np.ndarray]:
-        """Pictures (height, width, 3) uint8 RGB of a world's `render_state()`, by camera name."""
+    def draw(self, render_state: np.ndarray, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+        """Pictures (height, width, 3) uint8 RGB of a world's `render_state()`, by camera name; all without `names`."""
         self._codec.unpack_into(render_state, self._data)
         self._gl.make_current()
-        return {name: self._picture(name) for name in names}
+        return {name: self._picture(name) for name in names or self.names}
 
     def intrinsics(self, name: str) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels, pixel centres at whole numbers (REP 104); no distortion."""
-        if name not in MOUNTS:
-            raise ValueError(f"unknown camera {name!r}; there are: {', '.join(MOUNTS)}")
-        focal = 0.5 * self.height / np.tan(0.5 * np.deg2rad(MOUNTS[name].fovy_deg))
+        if name not in self.names:
+            raise ValueError(f"unknown camera {name!r}; there are: {', '.join(self.names)}")
+        focal = 0.5 * self.height / np.tan(0.5 * np.deg2rad(self._mounts[name].fovy_deg))
         return focal, focal, 0.5 * (self.width - 1), 0.5 * (self.height - 1)
 
     def close(self) -> None:
@@ -98,7 +117,7 @@ class CameraRig:
         camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         camera.fixedcamid = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_CAMERA, name)
         if camera.fixedcamid < 0:
-            raise ValueError(f"unknown camera {name!r}; there are: {', '.join((*CAMERAS, SPECTATOR))}")
+            raise ValueError(f"unknown camera {name!r}; there are: {', '.join((*self.names, SPECTATOR))}")
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self._data, self._option, None, camera, everything, self._scene)
         mujoco.mjr_render(self._rect, self._scene, self._context)
@@ -121,11 +140,11 @@ def to_jpeg(picture: np.ndarray) -> bytes:
     return jpeg.tobytes()
 
 
-def _add_cameras(spec: mujoco.MjSpec) -> None:
-    for name, mount in MOUNTS.items():
-        quat = _look_quat_wxyz(mount.pitch_down)
+def _add_cameras(spec: mujoco.MjSpec, view: View) -> None:
+    for name, mount in view.mounts.items():
+        quat = _look_quat_wxyz(mount.pitch_down, mount.yaw) if mount.quat_wxyz is None else mount.quat_wxyz
         spec.body(mount.body).add_camera(name=name, pos=mount.position, quat=quat, fovy=mount.fovy_deg)
-    eye, focus = np.array([1.7, -1.5, 1.25]), np.array([0.2, 0.0, 0.7])
+    eye, focus = (np.array(point) for point in view.spectator)
     ahead = focus - eye
     yaw, pitch_down = np.arctan2(ahead[1], ahead[0]), np.arctan2(-ahead[2], np.hypot(ahead[0], ahead[1]))
     spec.worldbody.add_camera(name=SPECTATOR, pos=eye, quat=_look_quat_wxyz(pitch_down, yaw), fovy=45.0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from controllers.rigs import G1
 from sim.g1_world import G1World
 
 MAX_EPISODE_S = 25.0
@@ -64,10 +65,10 @@ def _colour(hue: float) -> np.ndarray:
 class G1BoxTask:
     """Sets the scene in a world and judges it."""
 
-    name = "g1_box"
+    name, rig, max_episode_s, held_out_seed = "g1_box", G1, MAX_EPISODE_S, HELD_OUT_SEED
 
     def __init__(self, world: G1World) -> None:
-        self._world = world
+        self.world = self._world = world
         model = world.model
         self._box_geom, self._box_body = model.geom("box").id, model.body("box").id
         self._stand, self._shelf = model.body("stand").id, model.body("shelf").id
@@ -149,6 +150,10 @@ class G1BoxTask:
     def dropped(self) -> bool:
         """The box is lower than it was at pick, or off the furniture."""
         return bool(self._world.data.qpos[self._qpos + 2] < self.scene.position[2] - 0.05)
+
+    def failure(self) -> str:
+        """Why the episode cannot succeed any more: fallen, dropped, or ""."""
+        return "fallen" if self.fallen() else "dropped" if self.dropped() else ""
 
     def ground_truth(self) -> dict:
         """For the evaluator and the recorder, JSON-ready."""

@@ -13,7 +13,8 @@ import mujoco
 import numpy as np
 
 from controllers import g1, rotations
-from controllers.g1_controller import JointCommand, Sensors
+from controllers.g1_controller import G1Controller, JointCommand, Sensors
+from controllers.rigs import G1
 from sim.assets import g1_spec
 from sim.render_state import RenderStateCodec
 
@@ -99,6 +100,8 @@ def _add_scene(spec: mujoco.MjSpec) -> None:
 class G1World:
     """One world. `step` advances CONTROL_DT with the newest command; the task sets box, stand and shelf."""
 
+    rig = G1
+
     def __init__(self, noise: bool = False, command_delay: int = 0) -> None:
         """`noise` turns sensor noise on; `command_delay` is in control steps."""
         self.model = build_spec().compile()
@@ -116,6 +119,10 @@ class G1World:
         self._gyro, self._accel = data.sensordata[gyro : gyro + 3], data.sensordata[accel : accel + 3]
         self._ctrl, self._none = data.ctrl, np.zeros(29)
         self.reset(0)
+
+    def make_controller(self) -> G1Controller:
+        """The robot's own controller."""
+        return G1Controller()
 
     def reset(self, seed: int, q: np.ndarray | None = None) -> None:
         """Standing robot at the origin, joints at `q` (29,) or Q_HOME; `seed` drives the noise only."""

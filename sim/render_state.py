@@ -10,30 +10,31 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-ROBOT_ROOT = "pelvis"
+G1_ROOTS = ("pelvis",)
 
 
 class RenderStateError(ValueError):
     """An array that does not describe this world."""
 
 
-def _free_bodies(model: mujoco.MjModel) -> np.ndarray:
-    """Indices of the bodies outside the robot's tree, without the world body."""
-    robot = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, ROBOT_ROOT)
-    if robot < 0:
-        raise RenderStateError(f"the model has no body {ROBOT_ROOT!r}; build it with sim.g1_world.build_spec")
-    return np.flatnonzero(model.body_rootid != model.body_rootid[robot])[1:]
-
-
-def _free_geoms(model: mujoco.MjModel) -> np.ndarray:
-    return np.flatnonzero(np.isin(model.geom_bodyid, _free_bodies(model)))
+def _free_bodies(model: mujoco.MjModel, robot_roots: tuple[str, ...]) -> np.ndarray:
+    """Indices of the bodies outside the robot's trees, without the world body."""
+    is_free = np.ones(model.nbody, dtype=bool)
+    for name in robot_roots:
+        root = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
+        if root < 0:
+            raise RenderStateError(f"the model has no body {name!r}; build it as the world that sends the state")
+        is_free &= model.body_rootid != model.body_rootid[root]
+    return np.flatnonzero(is_free)[1:]
 
 
 class RenderStateCodec:
     """Packs the visible state of one model and unpacks it into another of the same build."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        bodies, geoms = _free_bodies(model), _free_geoms(model)
+    def __init__(self, model: mujoco.MjModel, robot_roots: tuple[str, ...] = G1_ROOTS) -> None:
+        """`robot_roots`: the bodies at the roots of the robot's trees, which no task changes."""
+        bodies = _free_bodies(model, robot_roots)
+        geoms = np.flatnonzero(np.isin(model.geom_bodyid, bodies))
         self._of_model = [(model.body_pos, bodies), (model.body_quat, bodies), (model.geom_pos, geoms),
                           (model.geom_quat, geoms), (model.geom_size, geoms), (model.geom_rgba, geoms),
                           (model.light_pos, slice(None)), (model.light_dir, slice(None)),

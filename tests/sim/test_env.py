@@ -62,7 +62,7 @@ def test_a_dropped_box_ends_the_episode(env):
     env._world.data.joint("box").qpos[:3] = (1.2, 0.8, 0.2)
     _, reward, terminated, truncated, info = env.step(observation["state"])
     assert (reward, terminated, truncated) == (0.0, True, False)
-    assert info["dropped"] and not info["success"]
+    assert info["failure"] == "dropped" and not info["success"]
 
 
 def test_time_runs_out(env):
