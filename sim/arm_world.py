@@ -25,6 +25,7 @@ PHYSICS_DT = 0.002
 SUBSTEPS = round(arm.CONTROL_DT / PHYSICS_DT)
 LEVER = arm.GRIPPER_TURN / arm.FINGER_STROKE  # rad/m: force on the finger joint per torque of the gripper's motor
 PAD = "f_down4_collision"  # of both fingers: the plate that holds things
+BRACES = ("f_down2_collision", "f_down3_collision", "f_down5_collision")  # behind the plate, in line with its face
 PAD_FRICTION = (1.2, 0.01, 0.0001)  # sliding, torsional (m), rolling: rubber
 # of the gripper: with MuJoCo's defaults pads sink 3 mm into what they hold, since rotor inertia weighs 9 kg at a finger
 STIFF_SOLREF, STIFF_SOLIMP = (0.004, 1.0), (0.98, 0.99, 0.0005, 0.5, 2.0)
@@ -71,6 +72,8 @@ def _add_arm(spec: mujoco.MjSpec, mount: arm.Mount, bit: int, visuals: bool) -> 
         geom.group = COLLISION_GROUP
         geom.contype, geom.conaffinity = bit, (ROBOT | OTHER_ROBOT | THINGS) & ~bit
         geom.condim, geom.friction = 3, (0.6, 0.005, 0.0001)
+        if geom.name.endswith(BRACES):
+            geom.contype = geom.conaffinity = 0
         if geom.name.endswith(PAD):
             geom.condim, geom.friction, geom.priority = 4, PAD_FRICTION, 1
             geom.solref, geom.solimp = STIFF_SOLREF, STIFF_SOLIMP
