@@ -2,7 +2,7 @@
 
 The device streams teleop_action all the time, stamped by the node's clock as the panel does. From the moment of the
 call the hand goes up (then down, by turns) at 0.3 m/s. Joint motion is read off the encoders (joint_states positions of
-the left arm), as the largest distance of a joint from the straight line through the BASELINE_S before the call: a robot
+the left arm), as the largest distance of a joint from the straight line through the 0.2 s before the call: a robot
 that sways on slowly does not count as moved. How far that distance goes without a motion is measured in the same run,
 twice: in the WINDOW_S before each call, and in sham takeovers (every SHAM_EVERY-th: take over, stream, keep the hand
 still). The threshold is THRESHOLD_FACTOR times the largest distance of all those windows, so none of them would have
@@ -39,6 +39,7 @@ HAND_Z = 2  # left_ee.z of the action
 SPEED = 0.3  # m/s
 STREAM_S = 0.01
 STILL_S = 1.5  # standing before each takeover; the hand of the one before has settled by then
+BASELINE = 100  # joint_states: 0.2 s
 BASELINE_S = 0.2
 WINDOW_S = 0.5
 SHAM_EVERY = 10
@@ -143,12 +144,13 @@ def distance(times: np.ndarray, arm: np.ndarray, at: float) -> tuple[np.ndarray,
     """How far the arm (n, 7) rad, seen at `times` (n,) s, is from where it was heading at `at`.
 
     Returns the times (m,) within WINDOW_S after `at` and the largest joint's distance (m,) rad from the straight line
-    through the BASELINE_S before `at`, whose slope counts only for BASELINE_S: nothing sways further.
+    through the BASELINE states before `at`, whose slope counts only for BASELINE_S: nothing sways further. Where the
+    robot was not heard for a while the first state after that counts when it came.
     """
-    before = (times > at - BASELINE_S) & (times <= at)
-    after = (times > at) & (times <= at + WINDOW_S)
-    if before.sum() < 20 or after.sum() < 50:
-        raise ValueError(f"{before.sum()} joint_states before and {after.sum()} after a call: the robot is not heard")
+    first, last = np.searchsorted(times, [at, at + WINDOW_S], side="right")
+    if first < BASELINE or first == last:
+        raise ValueError(f"{first} joint_states before and {last - first} after a call: the robot is not heard")
+    before, after = slice(first - BASELINE, first), slice(first, last)
     slope, offset = np.polyfit(times[before] - at, arm[before], 1)  # (7,) each
     line = offset + slope * np.minimum(times[after] - at, BASELINE_S)[:, None]
     return times[after], np.abs(arm[after] - line).max(axis=1)
