@@ -28,13 +28,19 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import controller, environment, graph
+    from benchmarks import arm, controller, environment, graph
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
                controller.whole_body_step),
         Figure("wbc_step_vs_floor", "whole-body step / Pinocchio terms + 59-variable QP alone", "at most", 1.5, "x",
                controller.whole_body_step),
+        Figure("arm_step_vs_mink", "arm controller step / mink.solve_ik, same arm, same tasks", "at most", 0.7, "x",
+               arm.step),
+        Figure("arm_pick_expert_success", "scripted expert of arm_pick, 100 held-out seeds", "at least", 0.98, "",
+               arm.pick_expert),
+        Figure("arm_insert_expert_success", "scripted expert of arm_insert, 100 held-out seeds", "at least", 0.90, "",
+               arm.insert_expert),
         Figure("env_rtf", "one-process environment without cameras", "at least", 5.0, "x real time", environment.speed),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),

@@ -1,6 +1,6 @@
 """Distances between capsules, compiled, and how fast the joints change them. Arrays as in arm_kernels.
 
-A capsule is fixed to a joint (`joint` (c,), -1: the world): its `ends` (c, 2, 3) in the joint's frame, its `radius` (c,).
+A capsule is fixed to a joint (`joint` (c,), -1: the world): `ends` (c, 2, 3) in the joint's frame, `radius` (c,).
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def distance_rows(
 ) -> int:  # fmt: skip
     """Distances of capsule pairs (k, 2), and of capsules to the plane z = table where the pair's second is -1.
 
-    Fills rows (m, n), d distance / d q, and near (m,), m, for the pairs nearer than `reach`; returns how many.
+    Fills rows (m, n), d distance / d q, and near (m,), m, for the pairs nearer than `reach`, the m nearest of them;
+    returns their number.
     """
     world = np.empty((joint.shape[0], 2, 3))
     capsule_ends(joint, ends, R, p, world)
@@ -107,12 +108,18 @@ def distance_rows(
             distance = between - radius[a] - radius[b]
             for r in range(3):
                 normal[r] = (on_a[r] - on_b[r]) / max(between, 1e-9)
-        if distance >= reach or count == rows.shape[0]:
+        if distance >= reach:
             continue
-        rows[count, :] = 0.0
-        _add_point(parent, slides, p, z, joint[a], on_a, normal, 1.0, rows[count])
+        row = count
+        if count == rows.shape[0]:  # the farthest gives way
+            row = int(np.argmax(near))
+            if near[row] <= distance:
+                continue
+        else:
+            count += 1
+        rows[row, :] = 0.0
+        _add_point(parent, slides, p, z, joint[a], on_a, normal, 1.0, rows[row])
         if b >= 0 and joint[b] >= 0:
-            _add_point(parent, slides, p, z, joint[b], on_b, normal, -1.0, rows[count])
-        near[count] = distance
-        count += 1
+            _add_point(parent, slides, p, z, joint[b], on_b, normal, -1.0, rows[row])
+        near[row] = distance
     return count

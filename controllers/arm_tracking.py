@@ -118,9 +118,11 @@ def joint_bounds(
         bottom = half - math.sqrt(half * half + 2.0 * ddq_max[i] * down) if down > 0.0 else 0.0
         top, bottom = min(top, dq_max[i]), max(bottom, -dq_max[i])
         least, most = dq[i] - ddq_max[i] * dt, dq[i] + ddq_max[i] * dt
-        lower[i], upper[i] = min(max(bottom, least), most), max(min(top, most), least)
+        hardest_up, hardest_down = max(up, 0.0) / dt, -max(down, 0.0) / dt  # a limit counts more than its brake
+        lower[i] = max(min(max(bottom, least), most), hardest_down)
+        upper[i] = min(max(min(top, most), least), hardest_up)
         if lower[i] > upper[i]:
-            lower[i] = upper[i] = 0.5 * (lower[i] + upper[i])
+            lower[i] = upper[i] = min(max(0.5 * (lower[i] + upper[i]), hardest_down), hardest_up)
 
 
 @compiled

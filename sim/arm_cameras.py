@@ -18,7 +18,7 @@ from sim.arm_world import build_spec, robot_roots
 from sim.cameras import Mount, View
 
 D405_FOVY_DEG = 58.0  # MJCF: 2 atan(1.07 / 1.93)
-FRONT = Mount("world", (0.78, 0.0, 0.42), 0.72, 42.5, yaw=np.pi)
+FRONT = Mount("world", (0.68, 0.0, 0.36), 0.76, 42.5, yaw=np.pi)
 SPECTATOR = ((0.75, -0.65, 0.5), (0.25, 0.0, 0.08))
 
 

@@ -79,7 +79,7 @@ def add_scene(spec: mujoco.MjSpec) -> None:
     for k, (x, y) in enumerate(((1, 0), (-1, 0), (0, 1), (0, -1))):
         for name, half, out, z in (("wall", (wall, height), hole + wall, height),
                                    ("rim", (rim, 0.5 * CHAMFER), hole + CHAMFER + rim, SOCKET_HEIGHT - CHAMFER / 2)):
-            across = SOCKET_HALF if x else hole
+            across = SOCKET_HALF if x else hole + (CHAMFER if name == "rim" else 0.0)
             size = (half[0], across, half[1]) if x else (across, half[0], half[1])
             add_box(socket, f"socket_{name}{k}", size, (x * out, y * out, z))
         slab = 0.7071 * CHAMFER  # half the slope's length; the slab lies under it

@@ -18,6 +18,7 @@ from controllers.arm_controller import ArmController, ArmSensors
 from controllers.arm_model import model_path
 from controllers.joint_command import JointCommand
 from controllers.rigs import Rig
+from sim.assets import yam_visuals
 from sim.render_state import RenderStateCodec
 
 START_TIME_S = 1.8  # the clock of a fresh world; a multiple of every period in the graph
@@ -61,6 +62,8 @@ def build_spec(rig: Rig, scene: Callable[[mujoco.MjSpec], None], visuals: bool =
 
 def _add_arm(spec: mujoco.MjSpec, mount: arm.Mount, bit: int, visuals: bool) -> None:
     child = mujoco.MjSpec.from_file(str(model_path("i2rt_yam")))
+    if visuals:
+        child.meshdir = str(yam_visuals().folder)
     for element in (*child.lights, *child.cameras):
         child.delete(element)
     for geom in list(child.geoms):
@@ -107,10 +110,12 @@ def _add_motor(spec: mujoco.MjSpec, joint: str, kp: float, kd: float, most: floa
 
 def _add_table(spec: mujoco.MjSpec) -> None:
     world = spec.worldbody
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.3, 0.3, 0.3), (0.25, 0.25, 0.25)
+    spec.visual.headlight.specular = (0.0, 0.0, 0.0)
     world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.8, 0.8, 0.05), rgba=(0.62, 0.6, 0.56, 1),
                    contype=THINGS, conaffinity=ROBOT | OTHER_ROBOT | THINGS, friction=(0.6, 0.005, 0.0001))  # fmt: skip
-    for name, pos, direction, grey in (("key", (0.3, 0.8, 2.0), (0.0, -0.35, -1.0), 0.65),
-                                       ("fill", (-0.6, -1.0, 1.8), (0.4, 0.5, -1.0), 0.35)):  # fmt: skip
+    for name, pos, direction, grey in (("key", (0.3, 0.8, 2.0), (0.0, -0.35, -1.0), 0.5),
+                                       ("fill", (0.6, -1.0, 1.8), (-0.1, 0.5, -1.0), 0.3)):  # fmt: skip
         world.add_light(name=name, pos=pos, dir=direction, diffuse=(grey, grey, grey), castshadow=False)
 
 

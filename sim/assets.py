@@ -1,6 +1,6 @@
-"""The official 29-DoF G1 model with lighter meshes, decimated once into a cache.
+"""The official models of the G1 (29 joints) and the YAM arm with lighter meshes, decimated once into a cache.
 
-The meshes of the `mjlab` wheel have 393,270 faces, which a software renderer draws at 4 frames/s. Here each is
+The G1's meshes in the `mjlab` wheel have 393,270 faces, which a software renderer draws at 4 frames/s. Here each is
 reduced once by quadric decimation (about 2 s for all) and kept under `$RETAKE_CACHE` (or `$XDG_CACHE_HOME/retake`,
 `~/.cache/retake`), in a folder named by the content of MJCF and meshes and by the settings below: a changed model or
 setting gets a new folder, and a complete folder is never written again.
@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from controllers.arm_model import model_path
 from controllers.cache import cache_root
 from controllers.model import g1_mjcf
 
@@ -56,8 +59,18 @@ class Visuals:
 
 
 def g1_visuals() -> Visuals:
+    """As `visuals` for the G1."""
+    return visuals("g1", g1_mjcf())
+
+
+def yam_visuals() -> Visuals:
+    """As `visuals` for one YAM arm."""
+    return visuals("i2rt_yam", model_path("i2rt_yam"))
+
+
+def visuals(name: str, mjcf: Path) -> Visuals:
     """Decimated meshes and the bodies they sit on; makes them on first use, safely from several processes at once."""
-    folder = _decimated()
+    folder = _decimated(name, mjcf)
     described = json.loads((folder / "visuals.json").read_text())
     geoms = (VisualGeom(geom["body"], geom["mesh_file"], tuple(geom["position"]), tuple(geom["quat_xyzw"]),
                         tuple(geom["rgba"])) for geom in described["geoms"])
@@ -69,16 +82,15 @@ def g1_spec() -> mujoco.MjSpec:
     import mujoco  # here, so that the panel can use the rest of this module without it
 
     spec = mujoco.MjSpec.from_file(str(g1_mjcf()))
-    spec.meshdir = str(_decimated())
+    spec.meshdir = str(g1_visuals().folder)
     for light in spec.lights:  # the MJCF's lamp hovers above the robot and follows it; a world brings its own
         spec.delete(light)
     return spec
 
 
-def _decimated() -> Path:
-    mjcf = g1_mjcf()
-    meshes = sorted((mjcf.parent / "assets").glob("*.STL"))
-    folder = cache_root() / f"g1-{_content_key([mjcf, *meshes])}"
+def _decimated(name: str, mjcf: Path) -> Path:
+    meshes = sorted(path for path in (mjcf.parent / "assets").iterdir() if path.suffix.lower() == ".stl")
+    folder = cache_root() / f"{name}-{_content_key([mjcf, *meshes])}"
     if (folder / "visuals.json").is_file():
         return folder
     try:
@@ -138,16 +150,20 @@ def _decimate(meshes: list[Path], folder: Path) -> None:
 def _visual_geoms(mjcf: Path) -> list[dict]:
     """Visual geoms of an MJCF as dictionaries of VisualGeom's fields; only what this model uses is understood."""
     root = ElementTree.parse(mjcf).getroot()
-    files = {mesh.get("name"): mesh.get("file") for mesh in root.iterfind("asset/mesh")}
+    meshes = [(mesh.get("name"), mesh.get("file", "")) for mesh in root.iterfind("asset/mesh")]
+    files: dict[str | None, str] = {name or Path(file).stem: file for name, file in meshes}
+    painted = {default.get("class"): geom.get("material") for default in root.iterfind("default//default")
+               for geom in default.iterfind("geom")}
     materials = root.iterfind("asset/material")
     rgba = {material.get("name"): _numbers(material.get("rgba", "1 1 1 1")) for material in materials}
     geoms = []
     for body in root.iterfind("worldbody//body"):
         for geom in body.iterfind("geom[@mesh]"):
-            w, x, y, z = _numbers(geom.get("quat", "1 0 0 0"))
+            quat = np.array(_numbers(geom.get("quat", "1 0 0 0")))
+            w, x, y, z = (quat / np.linalg.norm(quat)).tolist()
             geoms.append({"body": body.get("name"), "mesh_file": files[geom.get("mesh")],
                           "position": _numbers(geom.get("pos", "0 0 0")), "quat_xyzw": [x, y, z, w],
-                          "rgba": rgba.get(geom.get("material"), DEFAULT_RGBA)})
+                          "rgba": rgba.get(geom.get("material", painted.get(geom.get("class"))), DEFAULT_RGBA)})
     return geoms
 
 
