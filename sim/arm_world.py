@@ -122,6 +122,8 @@ def _add_table(spec: mujoco.MjSpec) -> None:
 class ArmWorld:
     """One world. `step` advances CONTROL_DT with the newest command; a task places its things."""
 
+    start_time_s = START_TIME_S
+
     def __init__(
         self, rig: Rig, scene: Callable[[mujoco.MjSpec], None], noise: bool = False, command_delay: int = 0
     ) -> None:

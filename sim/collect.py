@@ -20,9 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from policies.episode_file import read_meta
 from sim.demonstration import Demonstrator, Variation
-from sim.g1_box import HELD_OUT_SEED
+from sim.tasks import HELD_OUT_SEED, TASKS
 
-TASKS = ("g1_box",)
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
 _demonstrator: Demonstrator | None = None  # one per worker process, made by _start_worker
 
@@ -35,18 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="g1_box", help=f"what to demonstrate: {', '.join(TASKS)}")
     parser.add_argument("--episodes", type=int, default=200, help="how many seeds, from --seed on")
     parser.add_argument("--seed", type=int, default=0, help=f"the first seed; from {HELD_OUT_SEED} on: held out")
-    parser.add_argument("--out", type=Path, default=Path("data/g1_box"), help="folder that the episodes' folders go to")
+    parser.add_argument("--out", type=Path, help="folder that the episodes' folders go to; default data/TASK")
     parser.add_argument("--workers", type=int, default=2, help="processes, about one per core")
     parser.add_argument("--noise", type=float, default=0.0,
-                        help="scale of a smooth disturbance of what is executed (0 off, 1 about 1.2 cm at the hands); "
+                        help="scale of a smooth disturbance of what is executed (0 off, 1 about 1 cm at the hands); "
                              "the label topic expert_action stays clean")
     parser.add_argument("--start-spread", type=float, default=0.0,
-                        help="scale of random starting poses (0 off, 1 up to 8 cm per hand)")
+                        help="scale of random starting poses (0 off, 1 up to 8 cm per hand of the G1, 3 of an arm)")
     parser.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
 
 
 def run(args: argparse.Namespace) -> int:
     """Collects what is missing; 0 when every asked seed has an episode."""
+    args.out = args.out or Path("data") / args.task
     _check(args)
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = range(args.seed, args.seed + args.episodes)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with _progress() as progress:
         bar = progress.add_task("collect", total=len(missing), outcome="")
         try:
-            for meta in _collect(missing, args.out, variation, args.workers):
+            for meta in _collect(missing, args.out, args.task, variation, args.workers):
                 outcomes[meta["outcome"]] += 1
                 progress.update(bar, advance=1, outcome=_summary(outcomes))
         except KeyboardInterrupt:
@@ -76,11 +76,11 @@ def finished(root: Path) -> dict[int, str]:
     return {meta["seed"]: meta["outcome"] for meta in metas if meta["outcome"] in ("success", "failure")}
 
 
-def _collect(seeds: list[int], root: Path, variation: Variation, workers: int) -> Iterator[dict]:
+def _collect(seeds: list[int], root: Path, task: str, variation: Variation, workers: int) -> Iterator[dict]:
     """The episode.json of each seed, in the order in which they finish."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
     context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
-    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation,))
+    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation, task))
     try:
         futures: list[Future] = [pool.submit(_record, seed, root) for seed in seeds]
         for future in as_completed(futures):
@@ -92,10 +92,10 @@ def _collect(seeds: list[int], root: Path, variation: Variation, workers: int) -
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker(variation: Variation) -> None:
+def _start_worker(variation: Variation, task: str) -> None:
     global _demonstrator
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its episode stays, marked aborted
-    _demonstrator = Demonstrator(variation)
+    _demonstrator = Demonstrator(variation, task)
 
 
 def _record(seed: int, root: Path) -> dict:

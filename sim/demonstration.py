@@ -7,24 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from controllers import channels, g1, rotations
 from policies.episode_file import episode_folder
-from sim.cameras import CAMERA_PERIOD_S, CameraRig
+from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
 from sim.episode_log import EXPERT_ACTION, EpisodeLog
-from sim.expert import BoxExpert
-from sim.g1_box import MAX_EPISODE_S, G1BoxTask
-from sim.g1_world import START_TIME_S, G1World
-from sim.reference_noise import ReferenceNoise
+from sim.tasks import Expert, Noise, task_spec
 
-STEP_NS = round(g1.CONTROL_DT * 1e9)
-START_NS = round(START_TIME_S * 1e9)
-CAMERA_STEPS = round(CAMERA_PERIOD_S / g1.CONTROL_DT)
-TRUTH_STEPS = 50  # 10 Hz
-SETTLE_STEPS = 10 * CAMERA_STEPS  # 0.66 s, also whole reference ticks; unrecorded: in the graph the robot stands first
-APPROACH_STEPS = 20 * CAMERA_STEPS  # 1.32 s, unrecorded, to a perturbed starting pose
-# Half ranges of a perturbed start at spread 1: hands (m), their turn (rad), pelvis (m, downwards only), torso (rad).
-START_HAND_M, START_TURN, START_HEIGHT_M, START_PITCH = 0.08, 0.25, 0.12, 0.15
+TRUTH_S = 0.1
+SETTLE_FRAMES = 10  # also whole reference ticks; unrecorded: in the graph the robot stands first
+APPROACH_FRAMES = 20  # unrecorded, to a perturbed starting pose
 
 
 @dataclass(frozen=True)
@@ -39,12 +30,16 @@ class Variation:
 class Demonstrator:
     """World, controller, cameras and task, built once for many episodes."""
 
-    def __init__(self, variation: Variation) -> None:
-        self._variation = variation
-        self._world = G1World(noise=variation.sensor_noise)
-        self._task = G1BoxTask(self._world)
+    def __init__(self, variation: Variation, task: str = "g1_box") -> None:
+        self._variation, self._spec = variation, task_spec(task)
+        self._task = self._spec.make(variation.sensor_noise, 0)
+        self._world = self._task.world
         self._loop = ControlLoop(self._world)
-        self._rig = CameraRig()
+        self._rig = CameraRig(view=self._spec.view)
+        robot = self._spec.rig
+        self.max_episode_s = self._task.max_episode_s
+        self._step_ns, self._start_ns = round(robot.control_dt * 1e9), round(self._world.start_time_s * 1e9)
+        self._camera_steps, self._truth_steps = (round(dt / robot.control_dt) for dt in (robot.camera_dt, TRUTH_S))
 
     def record(self, seed: int, root: Path) -> dict:
         """Records the episode of `seed` into a new folder under `root`; returns its episode.json."""
@@ -54,20 +49,20 @@ class Demonstrator:
         self._approach(rng)
         meta = {"task": self._task.name, "seed": seed, "policy_hash": "expert",
                 "demonstration": asdict(self._variation), "authority": [[self._stamp_ns, "policy"]]}
-        log = EpisodeLog(episode_folder(root, seed), meta, self._rig)
+        log = EpisodeLog(episode_folder(root, seed), meta, self._rig, self._spec.rig)
         with log.writer:
-            self._play(BoxExpert(self._task.scene, seed), ReferenceNoise(rng, self._variation.noise), log)
+            expert = self._spec.make_expert(self._task, self._loop.reference, seed)
+            self._play(expert, self._spec.make_noise(rng, self._variation.noise), log)
             log.writer.close("success" if self._task.success() else "failure", "expert")
         return log.writer.meta
 
     @property
     def _stamp_ns(self) -> int:
-        return START_NS + self._loop.steps * STEP_NS
+        return self._start_ns + self._loop.steps * self._step_ns
 
-    def _play(self, expert: BoxExpert, noise: ReferenceNoise, log: EpisodeLog) -> None:
+    def _play(self, expert: Expert, noise: Noise, log: EpisodeLog) -> None:
         task, loop = self._task, self._loop
-        begin, start = loop.steps, loop.reference
-        label = executed = start
+        label = executed = loop.reference
         while True:
             stamp_ns, due = self._stamp_ns, loop.reference_due
             if due:
@@ -75,13 +70,13 @@ class Demonstrator:
                 if self._ended():
                     log.ground_truth(task.ground_truth(), stamp_ns)
                     return
-                label = expert.act((loop.steps - begin) * g1.CONTROL_DT, start)
+                label = expert.act(loop.measured_action, self._spec.rig.reference_dt)
                 executed = noise.disturb(label)
                 log.joints(loop.sensors, stamp_ns)
                 log.vector("measured_action", loop.measured_action, stamp_ns)
-            if loop.steps % CAMERA_STEPS == 0:
+            if loop.steps % self._camera_steps == 0:
                 log.pictures(self._world.render_state(), stamp_ns)
-            if loop.steps % TRUTH_STEPS == 0:
+            if loop.steps % self._truth_steps == 0:
                 log.ground_truth(task.ground_truth(), stamp_ns)
             loop.advance(executed)
             if due:
@@ -90,26 +85,14 @@ class Demonstrator:
 
     def _ended(self) -> bool:
         task = self._task
-        return task.success() or task.fallen() or task.dropped() or self._world.time >= MAX_EPISODE_S
+        return task.success() or bool(task.failure()) or self._world.time >= self.max_episode_s
 
     def _approach(self, rng: np.random.Generator) -> None:
         """Lets the robot settle and drives it to a random pose near the one it starts in, before recording begins."""
-        for _ in range(SETTLE_STEPS):
+        for _ in range(SETTLE_FRAMES * self._camera_steps):
             self._loop.advance(self._loop.reference)
         if self._variation.start_spread == 0:
             return
-        pose = start_pose(self._loop.reference, rng, self._variation.start_spread)
-        for _ in range(APPROACH_STEPS):
+        pose = self._spec.start_pose(self._loop.reference, rng, self._variation.start_spread)
+        for _ in range(APPROACH_FRAMES * self._camera_steps):
             self._loop.advance(pose)
-
-
-def start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """(17,) action around `home` (17,), each hand for itself."""
-    pose = home.copy()
-    for position, quat in ((g1.LEFT_POSITION, g1.LEFT_QUAT), (g1.RIGHT_POSITION, g1.RIGHT_QUAT)):
-        pose[position] += spread * rng.uniform(-START_HAND_M, START_HAND_M, 3)
-        turn = rotations.from_rotvec(spread * rng.uniform(-START_TURN, START_TURN, 3))
-        pose[quat] = rotations.multiply(turn, home[quat])
-    pose[g1.BASE_HEIGHT] -= spread * rng.uniform(0.0, START_HEIGHT_M)
-    pose[g1.TORSO_PITCH] += spread * rng.uniform(-0.3, 1.0) * START_PITCH
-    return channels.validated(pose)

@@ -8,45 +8,45 @@ from typing import Any
 
 import numpy as np
 
-from controllers import g1
-from controllers.g1_controller import Sensors
+from controllers.rigs import Rig
 from policies.episode_file import EpisodeWriter, typestore
-from sim.cameras import CameraRig, optical_frame, to_jpeg
+from retake.camera_codec import optical_frame, to_jpeg
+from sim.cameras import CameraRig
 
-NAMESPACE = "/g1"
 EXPERT_ACTION = "expert_action"  # what the demonstrator wanted; `reference` is what was executed
 
 
 class EpisodeLog:
     """One episode's folder. Stamps are in ns of the simulated clock."""
 
-    def __init__(self, folder: Path, meta: dict, rig: CameraRig) -> None:
-        self.writer = EpisodeWriter(folder, {"action_channels": list(g1.ACTION_CHANNELS), **meta})
-        self._rig = rig
+    def __init__(self, folder: Path, meta: dict, cameras: CameraRig, rig: Rig) -> None:
+        self._channels, self._joints = rig.layout.channels, list(rig.joint_names)
+        self.writer = EpisodeWriter(folder, {"robot": rig.name, "action_channels": list(self._channels), **meta})
+        self._rig, self._namespace = cameras, f"/{rig.name}"
         self._types = typestore().types
 
-    def joints(self, sensors: Sensors, stamp_ns: int) -> None:
+    def joints(self, sensors: Any, stamp_ns: int) -> None:
         """What the encoders and motors report."""
         message = self._types["sensor_msgs/msg/JointState"](
-            self._header(stamp_ns, ""), list(g1.JOINT_NAMES), sensors.q, sensors.dq, sensors.tau_est
+            self._header(stamp_ns, ""), self._joints, sensors.q, sensors.dq, sensors.tau_est
         )
-        self.writer.write(f"{NAMESPACE}/joint_states", "sensor_msgs/msg/JointState", message)
+        self.writer.write(f"{self._namespace}/joint_states", "sensor_msgs/msg/JointState", message)
 
     def vector(self, name: str, action: np.ndarray, stamp_ns: int) -> None:
-        """`measured_action`, `reference` or `expert_action`, (17,)."""
-        self.writer.write_vector(f"{NAMESPACE}/{name}", g1.ACTION_CHANNELS, action, stamp_ns)
+        """`measured_action`, `reference` or `expert_action`, (dim,)."""
+        self.writer.write_vector(f"{self._namespace}/{name}", self._channels, action, stamp_ns)
 
     def pictures(self, render_state: np.ndarray, stamp_ns: int) -> None:
         """Draws and writes one frame of each camera with its calibration."""
         for name, picture in self._rig.draw(render_state).items():
-            topic = f"{NAMESPACE}/camera/{name}/color"
+            topic = f"{self._namespace}/camera/{name}/color"
             self.writer.write_jpeg(f"{topic}/image_raw/compressed", to_jpeg(picture), stamp_ns, optical_frame(name))
             self.writer.write(f"{topic}/camera_info", "sensor_msgs/msg/CameraInfo", self._camera_info(name, stamp_ns))
 
     def ground_truth(self, truth: dict, stamp_ns: int) -> None:
         """For whoever analyses the episode; training never reads it."""
         message = self._types["std_msgs/msg/String"](json.dumps(truth))
-        self.writer.write(f"{NAMESPACE}/ground_truth/task", "std_msgs/msg/String", message, stamp_ns)
+        self.writer.write(f"{self._namespace}/ground_truth/task", "std_msgs/msg/String", message, stamp_ns)
 
     def _camera_info(self, name: str, stamp_ns: int) -> Any:
         fx, fy, cx, cy = self._rig.intrinsics(name)

@@ -100,7 +100,7 @@ def _add_scene(spec: mujoco.MjSpec) -> None:
 class G1World:
     """One world. `step` advances CONTROL_DT with the newest command; the task sets box, stand and shelf."""
 
-    rig = G1
+    rig, start_time_s = G1, START_TIME_S
 
     def __init__(self, noise: bool = False, command_delay: int = 0) -> None:
         """`noise` turns sensor noise on; `command_delay` is in control steps."""

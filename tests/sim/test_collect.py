@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from controllers import g1
+from controllers.rigs import YAM
 from policies.episode_file import read_episode, read_messages, typestore
-from sim import collect, demonstration
-from sim.demonstration import START_NS, Demonstrator, Variation, start_pose
+from sim import collect
+from sim.demonstration import Demonstrator, Variation
+from sim.g1_world import START_TIME_S
 from sim.reference_noise import COMMON_M, ReferenceNoise
+from sim.tasks import g1_start_pose
 
 SHORT_S = 3.0
 
@@ -30,9 +33,9 @@ def vectors(folder, topic):
 def short_episode(tmp_path_factory):
     """The first second of a disturbed demonstration, from a perturbed start."""
     root = tmp_path_factory.mktemp("short")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demonstration, "MAX_EPISODE_S", SHORT_S)
-        meta = Demonstrator(Variation(noise=1.0, start_spread=1.0)).record(11, root)
+    demonstrator = Demonstrator(Variation(noise=1.0, start_spread=1.0))
+    demonstrator.max_episode_s = SHORT_S
+    meta = demonstrator.record(11, root)
     return root / meta["id"], meta
 
 
@@ -46,7 +49,7 @@ def test_an_episode_is_what_the_recorder_would_write(short_episode):
     assert np.all(np.diff(episode.frame_stamps_ns) == 66_000_000)
     assert np.all(episode.frame_stamps_ns % 66_000_000 == 0)
     assert np.all(np.diff(episode.reference_stamps_ns) == 20_000_000)
-    assert episode.frame_stamps_ns[0] >= START_NS
+    assert episode.frame_stamps_ns[0] >= START_TIME_S * 1e9
     assert len(episode.state) == len(episode.frame_stamps_ns) == len(episode.images["head"])
     frames = len(episode.frame_stamps_ns)
     assert {meta["messages"][f"/g1/camera/{name}/color/camera_info"] for name in ("head", "chest")} == {frames}
@@ -74,7 +77,7 @@ def test_noise_has_the_size_it_says_and_none_at_zero():
 
 def test_start_poses_differ_and_stay_allowed():
     rng = np.random.default_rng(0)
-    poses = np.array([start_pose(g1.HOME_ACTION, rng, 1.0) for _ in range(50)])
+    poses = np.array([g1_start_pose(g1.HOME_ACTION, rng, 1.0) for _ in range(50)])
     assert np.all(poses >= g1.ACTION_LOWER) and np.all(poses <= g1.ACTION_UPPER)
     assert np.all(poses[:, :3].std(axis=0) > 0.02)
 
@@ -86,6 +89,16 @@ def test_collect_succeeds_and_goes_on_where_it_stopped(tmp_path, capsys):
     assert collect.run(arguments(*words)) == 0
     assert "1 of 1 episodes are in" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("task", ["arm_pick", "arm_insert"])
+def test_arms_are_demonstrated_too(task, tmp_path):
+    meta = Demonstrator(Variation(noise=1.0, start_spread=1.0), task).record(7, tmp_path)
+    assert (meta["outcome"], meta["robot"], meta["task"]) == ("success", "yam", task)
+    episode = read_episode(tmp_path / meta["id"])
+    assert episode.channels == YAM.layout.channels and set(episode.images) == {"wrist", "front"}
+    assert np.all(np.diff(episode.frame_stamps_ns) == 60_000_000)
+    assert np.all(np.diff(episode.reference_stamps_ns) == 20_000_000)
 
 
 @pytest.mark.parametrize(("words", "says"), [

@@ -1,0 +1,122 @@
+"""Every task by name: how its world is made, seen, demonstrated and varied. The only list of the simulated tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from controllers import g1, rotations
+from controllers.rigs import G1, YAM, Rig
+from sim import arm_insert, arm_pick
+from sim.arm_cameras import arm_view
+from sim.arm_experts import InsertExpert, PickExpert
+from sim.arm_insert import ArmInsertTask
+from sim.arm_pick import ArmPickTask
+from sim.cameras import G1_VIEW, View
+from sim.expert import BoxExpert
+from sim.g1_box import G1BoxTask
+from sim.g1_world import G1World
+from sim.reference_noise import HandNoise, ReferenceNoise
+from sim.task_env import Task
+
+
+class Expert(Protocol):
+    """A demonstrator: where the reference shall be after `dt` more seconds, from the pose that the robot has."""
+
+    def act(self, measured: np.ndarray, dt: float) -> np.ndarray: ...
+
+
+class Noise(Protocol):
+    """A smooth disturbance of actions, one step of REFERENCE_DT a call."""
+
+    def disturb(self, action: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task. `start_pose(home, rng, spread)` draws where a demonstration begins."""
+
+    name: str
+    rig: Rig
+    view: View
+    make: Callable[[bool, int], Task]  # sensor noise, command delay in control steps
+    make_expert: Callable[[Any, np.ndarray, int], Expert]  # task, reference at the start, seed
+    make_noise: Callable[[np.random.Generator, float], Noise]  # scale
+    start_pose: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
+
+
+class TimedExpert:
+    """BoxExpert plays its plan by the clock, from the reference at the start."""
+
+    def __init__(self, task: G1BoxTask, start: np.ndarray, seed: int) -> None:
+        self._plan, self._start = BoxExpert(task.scene, seed), start
+        self._steps = 0
+
+    def act(self, measured: np.ndarray, dt: float) -> np.ndarray:
+        """The action (17,) that is due now."""
+        action = self._plan.act(self._steps * dt, self._start)
+        self._steps += 1
+        return action
+
+
+# Half ranges of a perturbed start at spread 1: hands (m), their turn (rad), pelvis (m, downwards only), torso (rad).
+G1_HAND_M, G1_TURN, G1_HEIGHT_M, G1_PITCH = 0.08, 0.25, 0.12, 0.15
+ARM_HAND_M, ARM_TURN = 0.03, 0.15
+
+
+def _spread_hands(home: np.ndarray, rng: np.random.Generator, rig: Rig, metres: float, turn: float) -> np.ndarray:
+    """`home` (dim,) with each hand moved and turned for itself."""
+    pose = home.copy()
+    for position, quat in zip(rig.layout.positions, rig.layout.quats, strict=True):
+        pose[position] += rng.uniform(-metres, metres, 3)
+        pose[quat] = rotations.multiply(rotations.from_rotvec(rng.uniform(-turn, turn, 3)), home[quat])
+    return pose
+
+
+def g1_start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
+    """(17,) action around `home` (17,)."""
+    pose = _spread_hands(home, rng, G1, spread * G1_HAND_M, spread * G1_TURN)
+    pose[g1.BASE_HEIGHT] -= spread * rng.uniform(0.0, G1_HEIGHT_M)
+    pose[g1.TORSO_PITCH] += spread * rng.uniform(-0.3, 1.0) * G1_PITCH
+    return G1.layout.validated(pose)
+
+
+def arm_start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
+    """(8,) action around `home` (8,)."""
+    return YAM.layout.validated(_spread_hands(home, rng, YAM, spread * ARM_HAND_M, spread * ARM_TURN))
+
+
+def _arm_task(name: str, scene: Any, task: Any, expert: Any) -> TaskSpec:
+    def noise(rng: np.random.Generator, scale: float) -> Noise:
+        return HandNoise(rng, scale, YAM)
+
+    return TaskSpec(name, YAM, arm_view(YAM, scene.add_scene), task, expert, noise, arm_start_pose)
+
+
+def _g1_box(noise: bool, command_delay: int) -> Task:
+    return G1BoxTask(G1World(noise, command_delay))
+
+
+TASKS = {
+    spec.name: spec
+    for spec in (
+        TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose),
+        _arm_task("arm_pick", arm_pick, ArmPickTask, PickExpert),
+        _arm_task("arm_insert", arm_insert, ArmInsertTask, InsertExpert),
+    )
+}
+HELD_OUT_SEED = 100_000  # seeds from here on are for evaluation, in every task
+
+
+def task_spec(name: str) -> TaskSpec:
+    """The task of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; allowed: {', '.join(TASKS)}")
+    return TASKS[name]
