@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
 import mujoco
 import numpy as np
 
@@ -25,7 +24,6 @@ from sim.render_state import G1_ROOTS, RenderStateCodec
 CAMERAS = ("head", "chest")
 SPECTATOR = "spectator"  # a view of robot and task for people; no robot carries it
 CAMERA_PERIOD_S = 0.066  # 15 Hz on the control grid of 2 ms
-JPEG_QUALITY = 90  # on the wire and on disk
 MAX_GEOMS = 500
 FLOOR_HALF_M = 6.0
 COLLISION_GROUP = 3  # as the G1's MJCF groups its collision geoms; they are not drawn
@@ -124,20 +122,6 @@ class CameraRig:
         picture = np.empty((self.height, self.width, 3), np.uint8)
         mujoco.mjr_readPixels(picture, None, self._rect, self._context)
         return np.ascontiguousarray(picture[::-1])  # OpenGL's rows start at the bottom
-
-
-def optical_frame(name: str) -> str:
-    """frame_id of a camera's pictures, as realsense2_camera names it: x right, y down, z ahead."""
-    return f"camera_{name}_color_optical_frame"
-
-
-def to_jpeg(picture: np.ndarray) -> bytes:
-    """JPEG of a picture (height, width, 3) uint8 RGB."""
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise ValueError(f"cannot encode a picture of shape {picture.shape}; it must be (height, width, 3) uint8")
-    return jpeg.tobytes()
 
 
 def _add_cameras(spec: mujoco.MjSpec, view: View) -> None:

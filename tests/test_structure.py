@@ -19,7 +19,10 @@ FORBIDDEN = {  # folder: top-level modules that its files must not import
     "robot_ws": {"mujoco"},
 }
 HARDWARE_SDKS = {"unitree_sdk2py", "cyclonedds", "pyrealsense2", "i2rt", "can", "serial"}
-SPEAKS_FOR_DRIVERS = {"unitree_dds", "unitree_idl"}  # the G1's wire, for its driver and for the other end
+SPEAKS_FOR_DRIVERS = {
+    "unitree_dds", "unitree_idl",  # the G1's wire, for its driver and for the other end
+    "camera_realsense", "realsense_device",  # a camera's driver
+}  # fmt: skip
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 # the graph lists the nodes that stand in for hardware; the command line names the module that collects from them
 MAY_SAY_SIM = {NODES / "graph.py", NODES / "cli.py"}

@@ -4,8 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
+from retake.camera_codec import to_jpeg
 from sim import gl
-from sim.cameras import CAMERAS, SPECTATOR, CameraRig, to_jpeg
+from sim.cameras import CAMERAS, SPECTATOR, CameraRig
 from sim.g1_box import G1BoxTask
 from sim.g1_world import G1World
 from sim.render_state import RenderStateCodec, RenderStateError

@@ -31,9 +31,9 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", qos.SEND)
         self._timer = node.create_timer(PERIOD_S, self._report, clock=STEADY)
 
-    def count(self, name: str) -> None:
-        """One more message or step of this name; reported as a rate."""
-        self._counts[name] += 1
+    def count(self, name: str, more: int = 1) -> None:
+        """`more` messages or steps of this name; reported as a rate."""
+        self._counts[name] += more
 
     def set(self, name: str, value: object) -> None:
         """A value to report as it is."""
@@ -52,9 +52,10 @@ class Diagnostics:
         if text is None:
             if self._trouble.pop(name, None) is not None:
                 self._node.get_logger().info(f"{name}: over")
-        elif name not in self._trouble:
+        else:
+            if name not in self._trouble:
+                self._node.get_logger().warning(text)
             self._trouble[name] = text
-            self._node.get_logger().warning(text)
 
     def guard(self, subscription: Subscription, name: str) -> None:
         """Warn while this topic, which allows one writer, has more."""

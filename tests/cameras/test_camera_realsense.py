@@ -1,0 +1,171 @@
+"""camera_realsense against devices made of software and recordings, both librealsense's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyrealsense2 as rs
+import pytest
+from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from retake import qos
+from retake.camera_codec import DEPTH_FORMAT, from_compressed_depth, optical_frame
+from retake.camera_realsense import CameraRealsense
+from retake.conversions import stamp_ns
+from retake.errors import UserError
+from tests.nodes.conftest import Probe, options
+
+from .software_camera import FPS, HEIGHT, WIDTH, Shutter, SoftwareCamera, record
+
+MODE = {"width": WIDTH, "height": HEIGHT, "fps": FPS}
+Start = Callable[..., CameraRealsense]
+
+
+@pytest.fixture
+def start(probe: Probe) -> Iterator[Start]:
+    """Starts the node with a librealsense context; stops its cameras at the end."""
+    nodes: list[CameraRealsense] = []
+
+    def make(context: rs.context, **values: object) -> CameraRealsense:
+        nodes.append(CameraRealsense(context, **options(probe, **(MODE | values))))
+        probe.add(nodes[-1])
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.station.close()
+
+
+def color(probe: Probe, name: str) -> tuple[list[CompressedImage], list[CameraInfo]]:
+    base = f"camera/{name}/color"
+    return (probe.listen(CompressedImage, f"{base}/image_raw/compressed", qos.CAMERA),
+            probe.listen(CameraInfo, f"{base}/camera_info", qos.CAMERA))  # fmt: skip
+
+
+def value(message: CompressedImage) -> int:
+    """The grey of a picture that is grey all over."""
+    return int(np.median(cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)))
+
+
+def test_two_devices_by_serial_with_their_own_intrinsics(probe: Probe, start: Start) -> None:
+    context = rs.context()
+    left, right = SoftwareCamera("0042"), SoftwareCamera("0043")
+    heard = {name: color(probe, name) for name in ("head", "chest")}
+    node = start_with(start, context, [left, right], devices="head=0043 chest=0042")
+    probe.until(lambda: all(probe.count_publishers(t) for t in probe.heard))
+    probe.until(lambda: [p.get_subscription_count() for p in node.publishers if "color" in p.topic] == [1] * 4)
+    before = time.time_ns()
+    for _ in range(7):
+        left.push()
+    right.push()
+    probe.until(lambda: heard["head"][1] and heard["chest"][1])
+    (picture, *_), (info, *_) = heard["head"]
+    assert value(picture) == 1 and picture.header.frame_id == info.header.frame_id == optical_frame("head")
+    assert before <= stamp_ns(picture.header.stamp) == stamp_ns(info.header.stamp) <= time.time_ns()
+    assert value(heard["chest"][0][-1]) <= 7
+    assert list(info.k) == [60.5, 0, WIDTH / 2 + 0.5, 0, 61.5, HEIGHT / 2 - 0.5, 0, 0, 1]
+    assert (info.distortion_model, info.width, info.height) == ("plumb_bob", WIDTH, HEIGHT)
+    np.testing.assert_allclose(info.d, [0.1, -0.2, 0.001, 0.002, 0.03], rtol=1e-6)
+
+
+def start_with(start: Start, context: rs.context, cameras: list[SoftwareCamera], **values: object) -> CameraRealsense:
+    """librealsense tells of software devices only while somebody listens, so they are plugged in as the node starts."""
+    late = threading.Thread(target=lambda: [camera.plug_in(context) for camera in cameras])
+    original = context.set_devices_changed_callback
+
+    class Plugged:
+        """The context, with devices that appear as soon as it is listened to."""
+
+        query_devices, load_device, unload_device = context.query_devices, context.load_device, context.unload_device
+
+        @staticmethod
+        def set_devices_changed_callback(callback: Callable[[rs.event_information], None]) -> None:
+            original(callback)
+            late.start()
+            late.join()
+
+    return start(Plugged(), **values)
+
+
+def test_depth_is_aligned_exact_and_in_millimetres(probe: Probe, start: Start) -> None:
+    camera = SoftwareCamera("7", units_m=0.002)
+    depths = probe.listen(CompressedImage, "camera/head/aligned_depth_to_color/image_raw/compressedDepth", qos.CAMERA)
+    infos = probe.listen(CameraInfo, "camera/head/aligned_depth_to_color/camera_info", qos.CAMERA)
+    pictures, _ = color(probe, "head")
+    start_with(start, rs.context(), [camera], devices="head=7", depth=True)
+    shutter = Shutter(camera)
+    probe.until(lambda: len(depths) > 3 and len(infos) > 3 and len(pictures) > 3)
+    shutter.stop()
+    depth = from_compressed_depth(depths[-1].data)
+    assert depth.shape == (HEIGHT, WIDTH) and depths[-1].format == DEPTH_FORMAT
+    assert depths[-1].header.frame_id == optical_frame("head") and infos[-1].k[0] == 60.5
+    (picture,) = [p for p in pictures if p.header.stamp == depths[-1].header.stamp]
+    assert depth[HEIGHT // 2, WIDTH // 2] == 2 * (1000 + value(picture))
+
+
+def test_a_hardware_clock_is_mapped_to_ours(probe: Probe, start: Start) -> None:
+    camera = SoftwareCamera("7")
+    _, infos = color(probe, "head")
+    start_with(start, rs.context(), [camera], devices="head=7")
+    probe.until(lambda: probe.count_publishers("camera/head/color/camera_info"))
+    before = time.time_ns()
+    for index in range(5):  # the camera was switched on 3.6 s ago
+        camera.push(3600.0 + index * 1e3 / FPS, rs.timestamp_domain.hardware_clock)
+        probe.until(lambda count=index: len(infos) > count)
+    assert before <= stamp_ns(infos[-1].header.stamp) <= time.time_ns()
+    steps = np.diff([stamp_ns(info.header.stamp) for info in infos])
+    assert np.all(steps > 0) and np.all(steps <= 1e9 / FPS * 1.001)  # they came faster than they say they were taken
+
+
+@pytest.mark.parametrize(("devices", "said"), [
+    ("", "no camera is named"),
+    ("head", "cannot read 'head'"),
+    ("head=1 head=2", "twice"),
+    ("head=999", "no RealSense with serial 999; attached: 7; check"),
+    ("head=missing.db3", "no recording missing.db3"),
+])  # fmt: skip
+def test_wrong_devices_are_refused_by_name(probe: Probe, start: Start, devices: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        start_with(start, rs.context(), [SoftwareCamera("7")], devices=devices)
+
+
+def test_a_mode_that_the_device_lacks_is_refused_with_those_it_has(probe: Probe, start: Start) -> None:
+    with pytest.raises(UserError, match=f"no color of 640x480 at 30 Hz; it offers: Color {WIDTH}x{HEIGHT} at {FPS}"):
+        start_with(start, rs.context(), [SoftwareCamera("7")], devices="head=7", width=640, height=480)
+
+
+def test_without_any_device_the_node_says_so(probe: Probe, start: Start) -> None:
+    with pytest.raises(UserError, match="no RealSense with serial 7; attached: none; check its USB 3 cable"):
+        start(rs.context(), devices="head=7")
+
+
+def test_an_unplugged_device_is_found_again(probe: Probe, start: Start, tmp_path: Path) -> None:
+    """A recording that is taken out of librealsense's context and put back is what a cable does to a device."""
+    file = str(tmp_path / "camera.db3")
+    record(file, "0815", frames=6)
+    context = rs.context()
+    held = context.load_device(file)
+    pictures, _ = color(probe, "head")
+    node = start(context, devices="head=0815")
+    probe.until(lambda: len(pictures) > 1)
+    context.unload_device(file)
+    troubles = node.station._diagnostics._trouble
+    probe.until(lambda: "no RealSense with serial 0815" in troubles.get("head", ""))
+    count = len(pictures)
+    held = context.load_device(file)
+    probe.until(lambda: len(pictures) > count + 1 and not troubles)
+    assert held
+
+
+def test_a_recording_plays_by_its_file_name(probe: Probe, start: Start, tmp_path: Path) -> None:
+    file = str(tmp_path / "shelf.db3")
+    record(file, "0815", frames=6)
+    pictures, _ = color(probe, "head")
+    start(rs.context(), devices=f"head={file}")
+    probe.until(lambda: len(pictures) > 9)  # it begins anew when it has ended
+    assert {value(picture) for picture in pictures} <= set(range(1, 7))
