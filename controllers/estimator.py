@@ -26,6 +26,7 @@ POSITION_GAIN = 100.0  # 1/s, kinematic position into the predicted one
 VELOCITY_GAIN = 250.0  # 1/s, kinematic velocity into the predicted one (40 Hz)
 FORCE_GAIN = 60.0  # 1/s, low-pass of the foot forces
 GRAVITY = 9.81
+SOLE_MIDDLE_X = 0.5 * float(g1.FOOT_CORNERS[:, 0].max() + g1.FOOT_CORNERS[:, 0].min())
 SLOW_STEPS = 3  # corrections between those of contacts, anchors and heading, none of which changes in 10 ms
 
 
@@ -47,13 +48,15 @@ class Sensors:
 
 @dataclass(frozen=True, slots=True)
 class BaseState:
-    """Estimated pelvis: position (3,) m in odom, quaternion xyzw, body-frame velocities (3,), planted feet (2,)."""
+    """Estimated pelvis: position (3,) m in odom, quaternion xyzw, body-frame velocities (3,); planted feet (2,) and
+    where the ground pushes on them, m ahead of the ankles."""
 
     position: np.ndarray
     quat_xyzw: np.ndarray
     linear_velocity: np.ndarray
     angular_velocity: np.ndarray
     contacts: np.ndarray
+    pressure_x: float
 
 
 class BaseEstimator:
@@ -83,6 +86,8 @@ class BaseEstimator:
         self.contacts = np.array([True, True])
         self._weights, self._planted, self._count = np.array([0.5, 0.5]), 2, 0
         self.vertical_forces = np.full(2, 0.5 * GRAVITY * model.mass)
+        self._pitch_moments = SOLE_MIDDLE_X * self.vertical_forces  # N·m, about the soles under the ankles
+        self._pressure_x = SOLE_MIDDLE_X
         self._unloaded_s = [0.0, 0.0]
         return self.predict(sensors, 0.0)
 
@@ -90,17 +95,19 @@ class BaseEstimator:
         """The pelvis `dt` seconds after the last correction."""
         quat = _heading(sensors.quat_xyzw, self._yaw_offset, self._rotation)
         position, velocity = _advanced(self._position, self._velocity, self._rotation, dt)
-        return BaseState(position, quat, velocity, sensors.gyro, self.contacts)
+        return BaseState(position, quat, velocity, sensors.gyro, self.contacts, self._pressure_x)
 
     def correct(self, sensors: Sensors, dt: float) -> None:
         """Use the model's kinematics of the predicted pelvis: planted feet neither move nor leave their anchors."""
+        terms = self._model.terms
         self._count += 1
         slow = self._count % SLOW_STEPS == 0
+        share = min(1.0, FORCE_GAIN * dt)
+        _filter_forces(self.vertical_forces, self._pitch_moments, terms.nle, sensors.tau_est, terms.leg_inverse, share)
         if slow:
-            self._detect_contacts(sensors, SLOW_STEPS * dt)
+            self._detect_contacts(SLOW_STEPS * dt)
         if not self._planted:
             return
-        terms = self._model.terms
         reconcile = ANCHOR_GAIN * SLOW_STEPS * dt if slow and self._planted == 2 else 0.0
         _pull(self._position, self._velocity, self._anchors, terms.positions, terms.rotations, terms.twist,
               self._weights, dt, reconcile)  # fmt: skip
@@ -108,12 +115,11 @@ class BaseEstimator:
             turned = float(self._weights @ (self._foot_yaws - _yaws(terms.rotations)))
             self._yaw_offset += YAW_GAIN * SLOW_STEPS * dt * turned
 
-    def _detect_contacts(self, sensors: Sensors, dt: float) -> None:
-        """Vertical foot forces from leg torques, quasi-static: tau_leg + J_leg^T f = bias_leg, f in foot axes."""
-        terms = self._model.terms
-        _filter_forces(self.vertical_forces, terms.nle, sensors.tau_est, terms.leg_inverse, min(1.0, FORCE_GAIN * dt))
-        forces = self.vertical_forces.tolist()
-        heights = self._sole_heights()
+    def _detect_contacts(self, dt: float) -> None:
+        """Feet that have landed or left the ground, and where the pressure is."""
+        forces, heights = self.vertical_forces.tolist(), self._sole_heights()
+        if sum(forces) > CONTACT_ON_N:
+            self._pressure_x = float(self._pitch_moments.sum()) / sum(forces)
         for i, force in enumerate(forces):
             self._unloaded_s[i] = self._unloaded_s[i] + dt if force < CONTACT_OFF_N else 0.0
             if self.contacts[i]:
@@ -178,13 +184,18 @@ def _advanced(position, velocity, rotation, dt):
 
 
 @compiled
-def _filter_forces(forces, nle, tau, leg_inverse, share):
-    """Move the soles' vertical `forces` (2,) by `share` towards those that the torques show."""
+def _filter_forces(forces, moments, nle, tau, leg_inverse, share):
+    """Move the soles' vertical `forces` (2,) and their `moments` (2,) by `share` towards what the torques show,
+    quasi-static: tau_leg + J_leg^T f = bias_leg, f in foot axes."""
     for leg in range(2):
-        vertical = 0.0
+        ahead, vertical, pitch = 0.0, 0.0, 0.0
         for k in range(6):
-            vertical += (nle[6 + 6 * leg + k] - tau[6 * leg + k]) * leg_inverse[leg, k, 2]
+            residual = nle[6 + 6 * leg + k] - tau[6 * leg + k]
+            ahead += residual * leg_inverse[leg, k, 0]
+            vertical += residual * leg_inverse[leg, k, 2]
+            pitch += residual * leg_inverse[leg, k, 4]
         forces[leg] += share * (vertical - forces[leg])
+        moments[leg] += share * (g1.SOLE_Z * ahead - pitch - moments[leg])  # a force at x ahead: m_y = z f_x - x f_z
 
 
 @compiled

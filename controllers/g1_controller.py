@@ -108,15 +108,15 @@ class G1Controller:
         v[:3], v[3:6], v[6:] = base.linear_velocity, base.angular_velocity, sensors.dq
         self._model.update(q, v)
         self._estimator.correct(sensors, period)
-        self._control(base.contacts, period)
+        self._control(base, period)
 
-    def _control(self, contacts: np.ndarray, period: float) -> None:
+    def _control(self, base: BaseState, period: float) -> None:
         """Joint accelerations and torques for the state that the model was last updated with."""
         q, v = self._q, self._v
         _filter(self._goal, self._reference, self._rate, self._acceleration, period)
         try:
             ddq, self._tau = self.qp.solve(
-                q, v, self._reference, self._rate, self._acceleration, contacts, self._load,
+                q, v, self._reference, self._rate, self._acceleration, base.contacts, base.pressure_x, self._load,
                 self._collision.rows(v),
             )  # fmt: skip
             self._ddq = ddq[6:]

@@ -47,6 +47,9 @@ class Gains(NamedTuple):
     limit_rate: float = 25.0  # 1/s, how fast a joint may approach its limit
     max_error: tuple[float, float, float] = (0.03, 0.03, 0.1)  # m, of a palm, acted on: leaning on a wall topples
     com_x: float = 0.036  # m ahead of the ankles: the middle of the sole
+    heel_x: tuple[float, float] = (-0.025, 0.01)  # m ahead of the ankles; see _push_shares
+    toe_x: tuple[float, float] = (0.105, 0.075)
+    retreat: float = 4.0  # m/s², of a palm whose push has brought the pressure to heels or toes
     squeeze_gap: float = 0.012  # m of palm gap error at which the whole squeeze acts
 
 
@@ -104,21 +107,21 @@ class WholeBodyTasks:
 
     def update(
         self, q: np.ndarray, v: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray,
-        hand_load: np.ndarray,
+        hand_load: np.ndarray, pressure_x: float,
     ) -> Demands:  # fmt: skip
         """PD on the filtered reference, damping on the feet, CoM over them; arguments as WholeBodyQP.solve has them."""
         _fill(self.demands, self._model.terms, self._model.mass, self.gains, q, v, reference, rate, acceleration,
-              hand_load)  # fmt: skip
+              hand_load, pressure_x)  # fmt: skip
         return self.demands
 
 
 @compiled
-def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_load):
+def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_load, pressure_x):
     """Fill `demands`."""
     rows, target = demands.rows, demands.target
     for i in range(12):
         demands.feet[i] = -g.kd_feet * terms.twist[i] - terms.drift[i]
-    _palm_rows(rows, target, terms, g, reference, rate, acceleration, demands.palms)
+    _palm_rows(rows, target, terms, g, reference, rate, acceleration, pressure_x, demands.palms)
     error, desired = np.empty(3), np.zeros(4)
     for k in range(2):  # palm rotations
         _rotation_error(reference[7 * k + 3 : 7 * k + 7], terms.rotations[LEFT_HAND + k], error)
@@ -143,16 +146,32 @@ def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_loa
 
 
 @compiled
-def _palm_rows(rows, target, terms, g, reference, rate, acceleration, palms):
+def _push_shares(pressure_x, g):
+    """How much of a forward and of a backward demand the palms may follow, 0 to 1.
+
+    A hand that meets something pushes the body the other way, which the tasks cannot know. The soles show it: the
+    pressure wanders to the heels (pushing) or to the toes (pulling). There the hand yields, before the robot tips over.
+    """
+    forward = (pressure_x - g.heel_x[0]) / (g.heel_x[1] - g.heel_x[0])
+    backward = (pressure_x - g.toe_x[0]) / (g.toe_x[1] - g.toe_x[0])
+    return min(max(forward, 0.0), 1.0), min(max(backward, 0.0), 1.0)
+
+
+@compiled
+def _palm_rows(rows, target, terms, g, reference, rate, acceleration, pressure_x, palms):
     """Common (rows 0-2) and relative (3-5) motion of the palms; their middle's error goes into `palms`."""
+    forward, backward = _push_shares(pressure_x, g)
     b, e = np.empty(2), np.empty(2)
     for c in range(3):
         for k in range(2):
             hand = LEFT_HAND + k
             error = reference[7 * k + c] - terms.positions[hand, c]
             e[k] = min(max(error, -g.max_error[c]), g.max_error[c])
-            speed = rate[7 * k + c] - terms.twist[6 * hand + c]
-            b[k] = g.kp_hand * e[k] + g.kd_hand * speed + acceleration[7 * k + c] - terms.drift[6 * hand + c]
+            pull = g.kp_hand * e[k] + g.kd_hand * rate[7 * k + c] + acceleration[7 * k + c]
+            if c == 0:
+                pull *= forward if pull > 0 else backward
+                pull -= g.retreat * ((1.0 - forward) - (1.0 - backward))
+            b[k] = pull - g.kd_hand * terms.twist[6 * hand + c] - terms.drift[6 * hand + c]
         palms[c] = 0.5 * (e[0] + e[1])
         target[c], target[3 + c] = 0.5 * (b[0] + b[1]), b[0] - b[1]
         for i in range(rows.shape[1]):

@@ -74,7 +74,8 @@ class WholeBodyQP:
 
     def solve(
         self, q: np.ndarray, v: np.ndarray, reference: np.ndarray, rate: np.ndarray, acceleration: np.ndarray,
-        contacts: np.ndarray, hand_load: np.ndarray, collision: tuple[np.ndarray, np.ndarray],
+        contacts: np.ndarray, pressure_x: float, hand_load: np.ndarray,
+        collision: tuple[np.ndarray, np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """One step.
 
@@ -82,6 +83,7 @@ class WholeBodyQP:
             q, v: (36,), (35,) Pinocchio configuration and velocity (base first), those of the model's update.
             reference, rate, acceleration: (17,) filtered action and its derivatives.
             contacts: (2,) planted feet.
+            pressure_x: m ahead of the ankles, where the ground pushes on the soles.
             hand_load: (3,) N, force of the carried object on each hand, odom axes.
             collision: rows (k, 35) and lower bounds (k,) on the accelerations.
 
@@ -91,7 +93,7 @@ class WholeBodyQP:
         Raises:
             ArithmeticError: the QP has no solution.
         """
-        demands = self.tasks.update(q, v, reference, rate, acceleration, hand_load)
+        demands = self.tasks.update(q, v, reference, rate, acceleration, hand_load, pressure_x)
         program, reduction, terms = self._program, self._reduction, self._model.terms
         _reduce_body(reduction, terms, demands.feet, demands.wrench, self.gains.limit_rate, q, v)
         _fill_cost(program.H, program.f, reduction, demands, self.tasks.weights, self._diagonal, self.gains, q, v)

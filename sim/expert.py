@@ -51,6 +51,7 @@ class BoxExpert:
         self._half_width = float(scene.half_size[1])
         self._pace = float(rng.uniform(0.9, 1.15))
         self.waypoints = self._plan(scene, rng)
+        self._actions = [self._action(waypoint) for waypoint in self.waypoints]
         self.duration = sum(w.duration for w in self.waypoints) * self._pace
 
     def _plan(self, scene: BoxScene, rng: np.random.Generator) -> list[Waypoint]:
@@ -102,13 +103,17 @@ class BoxExpert:
         """Action (17,) at `t` seconds after the start; `start` is where the robot was then, HOME_ACTION by default."""
         before = g1.HOME_ACTION if start is None else start
         t = t / self._pace
-        for waypoint in self.waypoints:
-            target = self._action(waypoint)
+        for waypoint, target in zip(self.waypoints, self._actions, strict=True):
             if t < waypoint.duration:
                 s = t / waypoint.duration
                 return channels.interpolate(before, target, s * s * (3 - 2 * s))
             t, before = t - waypoint.duration, target
         return before
+
+    def start_of(self, name: str) -> float:
+        """s, when the waypoint `name` begins to be approached."""
+        names = [waypoint.name for waypoint in self.waypoints]
+        return sum(waypoint.duration for waypoint in self.waypoints[: names.index(name)]) * self._pace
 
     def phase(self, t: float) -> str:
         """Name of the waypoint being approached at `t`."""

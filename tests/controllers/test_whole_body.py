@@ -5,6 +5,7 @@ import pinocchio as pin
 import pytest
 
 from controllers import g1
+from controllers.estimator import SOLE_MIDDLE_X
 from controllers.g1_controller import G1Controller, Sensors
 from controllers.model import G1Model, g1_mjcf
 from controllers.self_collision import RANGE, SelfCollision
@@ -23,7 +24,7 @@ def solve(action: np.ndarray, v: np.ndarray | None = None, load: float = 0.0) ->
     v = np.zeros(35) if v is None else v
     model.update(STANDING, v)
     still = np.zeros(17)
-    a, tau = qp.solve(STANDING, v, action, still, still, BOTH, np.array([0.0, 0.0, load]), NO_ROWS)
+    a, tau = qp.solve(STANDING, v, action, still, still, BOTH, SOLE_MIDDLE_X, np.array([0.0, 0.0, load]), NO_ROWS)
     return model, a, tau
 
 
@@ -85,7 +86,7 @@ def test_joints_at_a_limit_are_not_pushed_on() -> None:
     v[elbow - 1] = 0.5
     model.update(q, v)
     action, still = g1.HOME_ACTION, np.zeros(17)
-    a, _ = qp.solve(q, v, action, still, still, BOTH, np.zeros(3), NO_ROWS)
+    a, _ = qp.solve(q, v, action, still, still, BOTH, SOLE_MIDDLE_X, np.zeros(3), NO_ROWS)
     assert a[elbow - 1] <= -2 * 25.0 * 0.5 + 1e-6
 
 

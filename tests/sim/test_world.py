@@ -1,10 +1,16 @@
 """The controller on the simulated robot: what it must be able to do, and what the world must never tell it."""
 
+from dataclasses import replace
+
+import mujoco
 import numpy as np
 import pytest
 
 from controllers import g1
 from controllers.g1_controller import G1Controller, JointCommand
+from sim.control_loop import ControlLoop
+from sim.expert import BoxExpert
+from sim.g1_box import G1BoxTask
 from sim.g1_world import G1World
 
 
@@ -120,3 +126,48 @@ def test_same_seed_same_motion_to_the_last_bit() -> None:
         run(world, controller, g1.HOME_ACTION, 0.3)
         runs.append(world.data.qpos.copy())
     np.testing.assert_array_equal(runs[0], runs[1])
+
+
+def test_ground_pressure_is_read_from_torques() -> None:
+    """While the robot squats, what the estimator says of it follows the contact forces within 1 cm."""
+    world, controller = G1World(noise=True), G1Controller()
+    world.reset(0)
+    low = g1.HOME_ACTION.copy()
+    low[[2, 9, g1.BASE_HEIGHT]] -= 0.2
+    shown, true = [], []
+    for _ in range(1200):
+        world.step(controller.step(world.sensors(), low))
+        assert controller.base is not None
+        shown.append(controller.base.pressure_x)
+        true.append(_pressure_x(world))
+    window = np.ones(100) / 100
+    apart = np.convolve(shown, window, "valid") - np.convolve(true, window, "valid")
+    assert np.abs(apart[100:]).max() < 0.01
+
+
+def _pressure_x(world: G1World) -> float:
+    """m, where the floor pushes on the soles."""
+    force, total, moment = np.zeros(6), 0.0, 0.0
+    for i in range(world.data.ncon):
+        contact = world.data.contact[i]
+        if world.model.geom(contact.geom1).name == "floor":
+            mujoco.mj_contactForce(world.model, world.data, i, force)
+            total += force[0]
+            moment += force[0] * contact.pos[0]
+    return moment / max(total, 1.0)
+
+
+@pytest.mark.parametrize("seed", [2001, 2004])
+def test_a_box_pushed_against_the_shelf_topples_nobody(seed: int) -> None:
+    """The demonstrator believes the shelf 10 cm lower than it is and pushes on; without yielding palms it fell."""
+    world = G1World()
+    task, loop = G1BoxTask(world), ControlLoop(world)
+    scene = task.randomise(seed)
+    loop.reset()
+    expert, start = BoxExpert(replace(scene, shelf_height=scene.shelf_height - 0.1), seed), loop.reference
+    carried_s = expert.start_of("lower")
+    while world.time < carried_s + 4.0:
+        pushed = expert.act(min(world.time, carried_s), start)
+        pushed[[0, 7]] += min(0.15, 0.1 * max(0.0, world.time - carried_s))
+        loop.advance(pushed)
+        assert not task.fallen(), f"fallen at {world.time:.1f} s"
