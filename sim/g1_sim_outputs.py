@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -14,25 +15,44 @@ from controllers import g1
 from retake import qos
 from retake.conversions import time_message
 from retake.wire import ImuCodec, JointStateCodec
-from sim.g1_box import G1BoxTask
 from sim.g1_world import G1World
+from sim.task_env import Task
 
 MS = 1_000_000  # ns
-CLOCK_NS, CAMERA_NS, JUDGE_NS, TASK_NS = 10 * MS, 66 * MS, 50 * MS, 100 * MS
+CLOCK_NS, JUDGE_NS, TASK_NS = 10 * MS, 20 * MS, 100 * MS
+
+
+class Scene:
+    """What no hardware can measure: for the drawing process, the evaluator and the recorder."""
+
+    def __init__(self, node: Node, world: Any, task: Task) -> None:
+        self._world, self._task = world, task
+        self._camera_ns = round(task.rig.camera_dt * 1e9)
+        self._render_state = node.create_publisher(Float64MultiArray, "render_state", qos.STREAM)
+        self._ground_truth = node.create_publisher(String, "ground_truth/task", qos.SEND)
+
+    def publish(self, now: int, elapsed: int) -> None:
+        """What is due at stamp `now`, `elapsed` ns after the run began."""
+        if elapsed % self._camera_ns == 0:
+            self._render_state.publish(_render_message(now, self._world.render_state()))
+        if elapsed % JUDGE_NS == 0:
+            self._task.update()
+        if elapsed % TASK_NS == 0:
+            truth = self._task.ground_truth() | {"stamp_ns": now}
+            self._ground_truth.publish(String(data=json.dumps(truth)))
 
 
 class Outputs:
     """The publishers of one world and task."""
 
-    def __init__(self, node: Node, world: G1World, task: G1BoxTask) -> None:
-        self._world, self._task = world, task
+    def __init__(self, node: Node, world: G1World, task: Task) -> None:
+        self._world = world
         self._codec, self._imu_codec = JointStateCodec(g1.JOINT_NAMES), ImuCodec(g1.IMU_LINK)
+        self._scene = Scene(node, world, task)
         self._joint_states = node.create_publisher(JointState, "joint_states", qos.SEND)
         self._imu = node.create_publisher(Imu, "imu", qos.SEND)
         self._applied = node.create_publisher(JointState, "applied_joint_command", qos.SEND)
         self._clock = node.create_publisher(Clock, "/clock", qos.STREAM)
-        self._render_state = node.create_publisher(Float64MultiArray, "render_state", qos.STREAM)
-        self._ground_truth = node.create_publisher(String, "ground_truth/task", qos.SEND)
 
     def publish_state(self, now: int, elapsed: int) -> None:
         """The state at stamp `now`, `elapsed` ns after the run began; the controller's part goes out first."""
@@ -41,13 +61,7 @@ class Outputs:
         self._joint_states.publish(self._codec.encode(now, sensors.q, sensors.dq, sensors.tau_est))
         if now % CLOCK_NS == 0:
             self._clock.publish(Clock(clock=time_message(now)))
-        if elapsed % CAMERA_NS == 0:
-            self._render_state.publish(_render_message(now, self._world.render_state()))
-        if elapsed % JUDGE_NS == 0:
-            self._task.update()
-        if elapsed % TASK_NS == 0:
-            truth = self._task.ground_truth() | {"stamp_ns": now}
-            self._ground_truth.publish(String(data=json.dumps(truth)))
+        self._scene.publish(now, elapsed)
 
     def publish_applied(self, answered: int) -> None:
         """What the motors were given in the step after the state at stamp `answered`, after clamping."""

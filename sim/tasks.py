@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from controllers import g1, rotations
-from controllers.rigs import G1, YAM, Rig
-from sim import arm_insert, arm_pick
+from controllers.rigs import BIMANUAL_YAM, G1, YAM, Rig
+from sim import arm_insert, arm_pick, arm_table
 from sim.arm_cameras import arm_view
 from sim.arm_experts import InsertExpert, PickExpert
 from sim.arm_insert import ArmInsertTask
 from sim.arm_pick import ArmPickTask
+from sim.arm_table import ArmTableTask
 from sim.cameras import G1_VIEW, View
 from sim.expert import BoxExpert
 from sim.g1_box import G1BoxTask
@@ -84,16 +85,25 @@ def g1_start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> 
     return G1.layout.validated(pose)
 
 
-def arm_start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """(8,) action around `home` (8,)."""
-    return YAM.layout.validated(_spread_hands(home, rng, YAM, spread * ARM_HAND_M, spread * ARM_TURN))
-
-
-def _arm_task(name: str, scene: Any, task: Any, expert: Any) -> TaskSpec:
+def _arm_task(name: str, rig: Rig, scene: Any, task: Any, expert: Any) -> TaskSpec:
     def noise(rng: np.random.Generator, scale: float) -> Noise:
-        return HandNoise(rng, scale, YAM)
+        return HandNoise(rng, scale, rig)
 
-    return TaskSpec(name, YAM, arm_view(YAM, scene.add_scene), task, expert, noise, arm_start_pose)
+    def start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
+        return rig.layout.validated(_spread_hands(home, rng, rig, spread * ARM_HAND_M, spread * ARM_TURN))
+
+    return TaskSpec(name, rig, arm_view(rig, scene.add_scene), task, expert, noise, start_pose)
+
+
+class Resting:
+    """The demonstrator of a task with nothing to do."""
+
+    def __init__(self, task: Task, start: np.ndarray, seed: int) -> None:
+        self._start = start
+
+    def act(self, measured: np.ndarray, dt: float) -> np.ndarray:
+        """Where it was."""
+        return self._start
 
 
 def _g1_box(noise: bool, command_delay: int) -> Task:
@@ -104,8 +114,9 @@ TASKS = {
     spec.name: spec
     for spec in (
         TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose),
-        _arm_task("arm_pick", arm_pick, ArmPickTask, PickExpert),
-        _arm_task("arm_insert", arm_insert, ArmInsertTask, InsertExpert),
+        _arm_task("arm_pick", YAM, arm_pick, ArmPickTask, PickExpert),
+        _arm_task("arm_insert", YAM, arm_insert, ArmInsertTask, InsertExpert),
+        _arm_task("arm_table", BIMANUAL_YAM, arm_table, ArmTableTask, Resting),
     )
 }
 HELD_OUT_SEED = 100_000  # seeds from here on are for evaluation, in every task

@@ -29,7 +29,7 @@ CONTROL_NS = round(g1.CONTROL_DT * 1e9)
 PRIVATE = {
     "ground_truth/task": {"evaluator", "recorder"},
     "render_state": {"camera_sim"},
-    "rendered": {"g1_sim"},
+    "rendered": {"g1_sim", "arm_sim", "robot_sim"},
 }
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*(ROOT / "robot_ws/src/retake/retake").glob("*.py"), *(ROOT / "sim").glob("*.py")]
