@@ -1,7 +1,8 @@
-"""Stands in for the camera drivers: draws what the G1's cameras see, in a process of its own.
+"""Stands in for the camera drivers: draws what the robot's cameras see, in a process of its own.
 
-In: render_state (15 Hz, from g1_sim). Out for each camera, with the state's stamp: camera/<name>/color/camera_info and
-camera/<name>/color/image_raw/compressed (JPEG; QoS CAMERA); then `rendered`, for g1_sim in lockstep; diagnostics 1 Hz.
+In: render_state (15 Hz, from the simulated robot). Out for each camera, with the state's stamp:
+camera/<name>/color/camera_info and camera/<name>/color/image_raw/compressed (JPEG; QoS CAMERA); then `rendered`, for the
+robot in lockstep; diagnostics 1 Hz.
 No render state: no pictures. Real time: when drawing falls behind, older states are skipped.
 """
 
@@ -22,14 +23,16 @@ from retake.conversions import time_message
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
 from retake.spin import run
-from sim.cameras import CAMERAS, CameraRig
+from sim.cameras import CameraRig
 from sim.render_state import RenderStateError
+from sim.tasks import task_spec
 
 
 @dataclass(frozen=True)
 class Parameters:
     """Parameters of the simulated cameras."""
 
+    task: str = "g1_box"  # whose world is drawn
     lockstep: bool = False  # draw every state; in real time the newest
     width: int = 320  # px
     height: int = 240  # px
@@ -39,6 +42,7 @@ class Parameters:
             raise ValueError(
                 f"{self.width}x{self.height}: allowed are 16x16 to 1280x960"
             )
+        task_spec(self.task)
 
 
 class CameraSim(Node):
@@ -47,8 +51,8 @@ class CameraSim(Node):
     def __init__(self, **node_options: Any) -> None:
         super().__init__("camera_sim", **node_options)
         self._settings = declare(self, Parameters)
-        self._rig = CameraRig(self._settings.width, self._settings.height)
-        self._outputs = {name: CameraOutputs(self, name) for name in CAMERAS}
+        self._rig = CameraRig(self._settings.width, self._settings.height, task_spec(self._settings.task).view)
+        self._outputs = {name: CameraOutputs(self, name) for name in self._rig.names}
         for name, outputs in self._outputs.items():
             outputs.calibrate(Intrinsics(self._settings.width, self._settings.height, *self._rig.intrinsics(name)))
         self._rendered = self.create_publisher(Time, "rendered", qos.STREAM)

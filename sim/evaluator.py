@@ -27,7 +27,7 @@ from retake import qos
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
 from retake.spin import STEADY, run
-from sim.g1_box import MAX_EPISODE_S
+from sim.tasks import task_spec
 
 TICK_S = 0.02
 WAIT_S = 2.0  # wall time for a service to appear or to answer, before it is asked again or done without
@@ -41,6 +41,7 @@ class Parameters:
     episodes: int = 0  # 0: for ever
     result: str = "build/episodes.json"
     lockstep: bool = False
+    task: str = "g1_box"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Evaluator(Node):
         super().__init__("evaluator")
         self.parameters = declare(self, Parameters)
         self._diagnostics = Diagnostics(self)
+        self._limit_ns = task_spec(self.parameters.task).max_episode_s * 1e9
         self._result = Path(self.parameters.result)
         self._episodes = self._load()
         self._truth: dict[str, Any] = {}
@@ -133,10 +135,9 @@ class Evaluator(Node):
                 return self._event["event"], "operator"
             if truth["success"]:
                 return "success", "success"
-            for why in ("fallen", "dropped"):
-                if truth[why]:
-                    return "failure", why
-            if spent_ns > MAX_EPISODE_S * 1e9:
+            if truth["failure"]:
+                return "failure", truth["failure"]
+            if spent_ns > self._limit_ns:
                 return "failure", "timeout"
 
     def _call(self, name: str, needed: bool = True) -> Steps:

@@ -165,6 +165,7 @@ class G1BoxTask:
             "box_half_size": self.scene.half_size.round(6).tolist(),
             "shelf_height": round(self.scene.shelf_height, 6),
             "success": self.success(),
+            "failure": self.failure(),
             "fallen": self.fallen(),
             "dropped": self.dropped(),
         }

@@ -18,7 +18,7 @@ from sim.arm_pick import ArmPickTask
 from sim.arm_table import ArmTableTask
 from sim.cameras import G1_VIEW, View
 from sim.expert import BoxExpert
-from sim.g1_box import G1BoxTask
+from sim.g1_box import MAX_EPISODE_S, G1BoxTask
 from sim.g1_world import G1World
 from sim.reference_noise import HandNoise, ReferenceNoise
 from sim.task_env import Task
@@ -47,6 +47,7 @@ class TaskSpec:
     make_expert: Callable[[Any, np.ndarray, int], Expert]  # task, reference at the start, seed
     make_noise: Callable[[np.random.Generator, float], Noise]  # scale
     start_pose: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
+    max_episode_s: float
 
 
 class TimedExpert:
@@ -92,7 +93,8 @@ def _arm_task(name: str, rig: Rig, scene: Any, task: Any, expert: Any) -> TaskSp
     def start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
         return rig.layout.validated(_spread_hands(home, rng, rig, spread * ARM_HAND_M, spread * ARM_TURN))
 
-    return TaskSpec(name, rig, arm_view(rig, scene.add_scene), task, expert, noise, start_pose)
+    view = arm_view(rig, scene.add_scene)
+    return TaskSpec(name, rig, view, task, expert, noise, start_pose, scene.MAX_EPISODE_S)
 
 
 class Resting:
@@ -113,7 +115,7 @@ def _g1_box(noise: bool, command_delay: int) -> Task:
 TASKS = {
     spec.name: spec
     for spec in (
-        TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose),
+        TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose, MAX_EPISODE_S),
         _arm_task("arm_pick", YAM, arm_pick, ArmPickTask, PickExpert),
         _arm_task("arm_insert", YAM, arm_insert, ArmInsertTask, InsertExpert),
         _arm_task("arm_table", BIMANUAL_YAM, arm_table, ArmTableTask, Resting),

@@ -9,7 +9,6 @@ reference.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +16,22 @@ import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import Imu, JointState
-from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.g1_controller import BaseState, G1Controller, JointCommand, Sensors
 from controllers.rigs import G1
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
-from retake.lockstep import Awaited
 from retake.one_writer import refuse_second_writer
 from retake.parameters import declare
 from retake.realtime import CONTROLLER
 from retake.spin import run
+from retake.ticks import Ticks
 from retake.wire import DAMP, ImuCodec, JointStateCodec
 
 CONTROL_NS = round(g1.CONTROL_DT * 1e9)
-TICK_NS = round(g1.REFERENCE_DT * 1e9)
 ODOMETRY_NS = 10_000_000
 RESTART_GAP_NS = 500_000_000
-REFERENCE_LEASE_NS = g1.REFERENCE_LEASE_PERIODS * TICK_NS
 DT_MAX_S = 0.02  # states that were lost are not integrated over
 
 
@@ -58,18 +54,14 @@ class WholeBodyController(Node):
         self._commands, self._damp_commands = self._states, JointStateCodec(g1.JOINT_NAMES, DAMP)
         self._state: tuple[int, np.ndarray, np.ndarray, np.ndarray] | None = None  # stamp, q, dq, tau_est
         self._imu: tuple[int, np.ndarray, np.ndarray, np.ndarray] | None = None  # stamp, quat, gyro, accel
-        self._reference: tuple[int, np.ndarray] | None = None  # stamp, action
         self._stamp, self._answer = -1, b""  # the newest state that was answered, and the answer
-        self._ticks: deque[int] = deque(maxlen=g1.REFERENCE_LEASE_PERIODS)  # stamps of the newest measured_actions
         self._joint_command = self.create_publisher(JointState, "joint_command", qos.SEND)
-        self._measured_action = self.create_publisher(JointTrajectory, "measured_action", qos.SEND)
         self._odometry = self.create_publisher(Odometry, "odometry", qos.SEND)
         self._diagnostics = Diagnostics(self)
-        self._authority = Awaited(self, "authority", parameters.lockstep, self._diagnostics, self._advance)
+        self._ticks = Ticks(self, G1, g1.REFERENCE_LEASE_PERIODS, "balancing at the last one", parameters.lockstep,
+                            self._diagnostics, self._advance)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.NEWEST, raw=True)
         self.create_subscription(Imu, "imu", self._on_imu, qos.NEWEST, raw=True)
-        references = self.create_subscription(JointTrajectory, "reference", self._on_reference, qos.NEWEST)
-        self._diagnostics.guard(references, "reference")
         self.get_logger().info(f"started: {parameters}, {1 / g1.CONTROL_DT:.0f} Hz")
 
     def _on_state(self, data: bytes) -> None:
@@ -89,22 +81,6 @@ class WholeBodyController(Node):
             return self._diagnostics.refuse("imu", str(error))
         self._advance()
 
-    def _on_reference(self, message: JointTrajectory) -> None:
-        stamp = conversions.stamp_ns(message.header.stamp)
-        if stamp not in self._ticks:
-            return self._diagnostics.refuse(
-                "reference", f"{stamp} ns answers none of the last {len(self._ticks)} ticks"
-            )
-        if self._reference is not None and stamp <= self._reference[0]:
-            return self._diagnostics.refuse("reference", f"{stamp} ns is not newer than {self._reference[0]} ns")
-        try:
-            self._reference = stamp, conversions.action_from(message, G1)
-        except ValueError as error:
-            return self._diagnostics.refuse("reference", str(error))
-        if stamp == self._ticks[-1]:
-            self._authority.answered()
-        self._advance()
-
     def _advance(self) -> None:
         """Answer the newest state, when all that belongs to it is here."""
         if self._state is None or self._imu is None or self._state[0] != self._imu[0]:
@@ -116,41 +92,22 @@ class WholeBodyController(Node):
         if self._stamp < 0 or gap < 0 or gap > RESTART_GAP_NS:
             self._restart()
             gap = CONTROL_NS
-        if self._lacks_reference():
+        if self._ticks.lacks_reference():
             return
         sensors = Sensors(q, dq, tau, *self._imu[1:])
-        command = self._core.step(sensors, self._leased_reference(stamp), min(gap * 1e-9, DT_MAX_S))
+        command = self._core.step(sensors, self._ticks.reference(stamp), min(gap * 1e-9, DT_MAX_S))
         before, self._stamp = stamp - gap, stamp
         self._command(command)
-        if stamp // TICK_NS != before // TICK_NS and (pose := self._core.measured_action) is not None:
-            self._ticks.append(stamp)
-            self._measured_action.publish(conversions.action_message(pose, stamp, G1))
+        if self._ticks.is_due(before, stamp):
+            self._ticks.publish(stamp, self._core.measured_action)
         if stamp // ODOMETRY_NS != before // ODOMETRY_NS and (base := self._core.base) is not None:
             self._odometry.publish(_odometry_message(base, stamp))
 
     def _restart(self) -> None:
         """Another run of the world: nothing from before counts."""
         self._core.reset()
-        self._reference, self._stamp = None, -1
-        self._ticks.clear()
-
-    def _lacks_reference(self) -> bool:
-        """True in lockstep while the reference of the newest tick may still come."""
-        if not self._ticks or (self._reference is not None and self._reference[0] == self._ticks[-1]):
-            return False
-        return self._authority.should_wait()
-
-    def _leased_reference(self, stamp: int) -> np.ndarray | None:
-        """The newest reference, None once it is too old; says so once."""
-        if self._reference is None:
-            return None
-        age = stamp - self._reference[0]
-        if age > REFERENCE_LEASE_NS:
-            text = f"reference is older than {REFERENCE_LEASE_NS / 1e6:.0f} ms; balancing at the last one"
-            self._diagnostics.trouble("reference", text)
-            return None
-        self._diagnostics.trouble("reference", None)
-        return self._reference[1]
+        self._stamp = -1
+        self._ticks.restart()
 
     def _command(self, command: JointCommand) -> None:
         """Publish what the core decided; nothing when it is not finite, so that the robot side damps."""
