@@ -117,13 +117,30 @@ def _decodes(decode, good: bytes, i: int) -> bool:
     return True
 
 
-def test_the_remote_round_trips_and_refuses_what_it_has_not():
-    remote = wire.Remote(frozenset({"L2", "B"}), lx=0.5, ly=-1.0, rx=0.25, ry=1.0)
-    data = remote.encode()
-    assert (data[2], data[3]) == (0x20, 0x02)  # gamepad.hpp: L2 is bit 5, B is bit 9
-    assert wire.decode_remote(data) == remote
-    assert wire.decode_remote(bytes(40)) == wire.Remote()
-    with pytest.raises(ValueError, match="has no L9; it has R1"):
-        wire.Remote(frozenset({"L9"})).encode()
-    with pytest.raises(ValueError, match="stick ly at 2"):
-        wire.Remote(ly=2.0).encode()
+def test_the_compiled_pass_reads_what_the_record_has():
+    state = sdk.random_state(4)
+    data = state.serialize()
+    joints, imu = np.empty((3, 29)), np.empty(10)
+    assert wire.read_state(data, joints, imu) == (state.tick, 5)
+    record = wire.decode_state(data)
+    for row, name in zip(joints, ("q", "dq", "tau_est"), strict=True):
+        np.testing.assert_array_equal(row, record["motor"][name][:29])
+    np.testing.assert_array_equal(imu[:4], record["quaternion"])
+    np.testing.assert_array_equal(imu[4:7], record["gyroscope"])
+    np.testing.assert_array_equal(imu[7:], record["accelerometer"])
+    state.motor_state[7].dq = float("nan")
+    state.crc = sdk.plain_crc(state)
+    with pytest.raises(wire.WireError, match="not finite"):
+        wire.read_state(state.serialize(), joints, imu)
+    with pytest.raises(wire.WireError, match="CRC"):
+        wire.read_state(data[:-1] + b"\x00", joints, imu)
+
+
+def test_setpoints_go_to_their_motors_and_to_no_other():
+    encoder, rows = wire.command_encoder(), np.arange(5 * 17, dtype=float).reshape(5, 17)
+    record = wire.decode_command(encoder.encode_setpoints(rows, 12))
+    for row, name in zip(rows, ("q", "dq", "tau", "kp", "kd"), strict=True):
+        np.testing.assert_array_equal(record["motor"][name][12:29], row)
+        assert not record["motor"][name][:12].any() and not record["motor"][name][29:].any()
+    with pytest.raises(ValueError, match="within 35 motors"):
+        encoder.encode_setpoints(rows, 20)

@@ -11,7 +11,6 @@ import fcntl
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cyclonedds._clayer import ddspy_take, ddspy_write
@@ -36,14 +35,6 @@ _CONFIG = (
 _domains: dict[int, tuple[str, Domain]] = {}  # interface and domain; a process can set up a domain once
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One serialised message; `sent_ns` is the writer's clock when it was written."""
-
-    data: bytes
-    sent_ns: int
-
-
 def address_of(interface: str) -> str:
     """IPv4 address of a network interface.
 
@@ -66,7 +57,8 @@ def address_of(interface: str) -> str:
 class Writer:
     """Writes serialised messages to one topic."""
 
-    def __init__(self, entity: DataWriter) -> None:
+    def __init__(self, bus: Bus, entity: DataWriter) -> None:
+        self._bus = bus  # its participant must outlive us
         self._entity, self._reference = entity, entity._ref
 
     def write(self, data: bytes) -> None:
@@ -93,12 +85,13 @@ class Writer:
 class Reader:
     """Takes serialised messages of one topic, the newest `depth` of them."""
 
-    def __init__(self, entity: DataReader, kind: type) -> None:
-        self.entity, self._reference, self._kind = entity, entity._ref, kind
+    def __init__(self, bus: Bus, entity: DataReader, kind: type) -> None:
+        self._bus = bus  # its participant must outlive us
+        self._entity, self._reference, self._kind = entity, entity._ref, kind
         self.condition = ReadCondition(entity, _ANY)
 
-    def take(self, count: int = 16) -> list[Sample]:
-        """What has come since the last time, oldest first.
+    def take(self, count: int = 16) -> list[bytes]:
+        """The messages that have come since the last time, serialised, oldest first.
 
         Raises:
             OSError: DDS cannot say.
@@ -106,14 +99,14 @@ class Reader:
         taken = ddspy_take(self._reference, _ANY, count)
         if isinstance(taken, int):
             raise OSError(f"DDS could not read: {DDSException(taken).msg}")
-        return [Sample(data, info.source_timestamp) for data, info in taken if info.valid_data]
+        return [data for data, info in taken if info.valid_data]
 
     def take_messages(self) -> list[Any]:
         """As `take`, as messages of retake.unitree_idl; what cannot be read as one is left out."""
         messages = []
-        for sample in self.take():
+        for data in self.take():
             try:
-                messages.append(self._kind.deserialize(sample.data))  # type: ignore[attr-defined]
+                messages.append(self._kind.deserialize(data))  # type: ignore[attr-defined]
             except (ValueError, IndexError, struct.error):
                 continue  # cut short, or of another version of the type
         return messages
@@ -143,14 +136,14 @@ class Bus:
 
     def writer(self, topic: str, kind: type) -> Writer:
         """A writer of messages of `kind` (retake.unitree_idl)."""
-        return Writer(DataWriter(self._participant, self._topic(topic, kind)))
+        return Writer(self, DataWriter(self._participant, self._topic(topic, kind)))
 
     def reader(self, topic: str, kind: type, depth: int = 1, others_only: bool = False) -> Reader:
         """A reader that wakes `wait`; `others_only` leaves out what this participant writes itself."""
         policies = [Policy.History.KeepLast(depth)]
         if others_only:
             policies.append(Policy.IgnoreLocal.Participant)
-        reader = Reader(DataReader(self._participant, self._topic(topic, kind), Qos(*policies)), kind)
+        reader = Reader(self, DataReader(self._participant, self._topic(topic, kind), Qos(*policies)), kind)
         self._waitset.attach(reader.condition)
         return reader
 

@@ -74,6 +74,7 @@ class JointStateCodec:
         self._position, self._velocity, self._effort = starts
         self._template, self._buffer = bytes(data), data
         self._blocks = [np.frombuffer(data, "<f8", self._n, start) for start in starts]  # views
+        self._rows = np.ndarray((3, self._n), "<f8", data, starts[0], (starts[1] - starts[0], 8))  # a view of all three
         self._fixed = self._template[_BODY : self._position]
         self._count = self._template[self._velocity - 8 : self._velocity - 4]
 
@@ -82,6 +83,12 @@ class JointStateCodec:
         _STAMP.pack_into(self._buffer, _HEADER, *divmod(stamp, NS_PER_S))
         for block, values in zip(self._blocks, (position, velocity, effort), strict=True):
             block[:] = values  # raises for any other size
+        return bytes(self._buffer)
+
+    def encode_rows(self, stamp: int, rows: np.ndarray) -> bytes:
+        """As `encode`, of position, velocity and effort in one array (3, n)."""
+        _STAMP.pack_into(self._buffer, _HEADER, *divmod(stamp, NS_PER_S))
+        self._rows[:] = rows
         return bytes(self._buffer)
 
     def decode(self, data: bytes) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, str]:

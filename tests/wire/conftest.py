@@ -1,0 +1,111 @@
+"""A robot on the wire, in a thread of this process, and the project's own nodes beside it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+os.environ.setdefault("ROS_DOMAIN_ID", "16")
+
+import numpy as np
+
+from retake import unitree_wire as wire
+from retake.unitree_dds import LOOPBACK, Bus
+from retake.unitree_idl import LowCmd_
+from retake.unitree_remote import Remote
+from sim.g1_wire_robot import Build, WireRobot
+from sim.g1_wire_world import WireWorld
+from tests.nodes.conftest import Probe, probe  # noqa: F401 (a fixture)
+
+PERIOD_S = 0.004
+_domains = itertools.count(os.getpid())
+
+
+@pytest.fixture(scope="session")
+def world() -> WireWorld:
+    """One world for all: what the driver sees of it is reset with each robot."""
+    return WireWorld()
+
+
+class RobotThread:
+    """A robot that stands still: it says its state, takes commands and answers calls, and no physics runs.
+
+    `commands` are the records that came on rt/lowcmd, with the time of arrival.
+    """
+
+    def __init__(self, domain: int, world: WireWorld, **build: object) -> None:
+        self.domain = domain
+        bus = Bus(domain, LOOPBACK)
+        self.robot = WireRobot(bus, world, replace(Build(), **build))  # type: ignore[arg-type]
+        self._world, self._sensors = world, world.sensors()
+        self._spy = bus.reader("rt/lowcmd", LowCmd_, depth=64)
+        self.commands: list[tuple[float, np.ndarray]] = []
+        self.is_silent = self.is_damaged = False
+        self._raw = self.robot._states.write
+        self.robot._states.write = self._write  # type: ignore[method-assign]
+        self._is_ended = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def press(self, *buttons: str) -> None:
+        """Hold exactly these buttons on the remote."""
+        self.robot.remote = Remote(frozenset(buttons))
+
+    def end(self) -> None:
+        """Switch it off."""
+        self._is_ended = True
+        self._thread.join()
+
+    def newest(self) -> np.ndarray:
+        """The newest command's first 29 motors."""
+        return self.commands[-1][1]["motor"][:29]
+
+    @property
+    def is_damped(self) -> bool:
+        """The newest command brakes and does nothing else."""
+        motors = self.newest()
+        return bool(np.all(motors["kd"] > 0) and not np.any(motors["kp"]) and not np.any(motors["tau"]))
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._is_ended:
+            now_ns = time.time_ns()
+            self.robot.update(self._sensors, now_ns)
+            if not self.is_silent:
+                self.robot.publish(self._sensors, now_ns)
+            self.commands += [(time.monotonic(), wire.decode_command(data)) for data in self._spy.take(64)]
+            due = max(due + PERIOD_S, time.monotonic() - PERIOD_S)
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _write(self, data: bytes) -> None:
+        if self.is_damaged:
+            data = data[:100] + bytes([data[100] ^ 1]) + data[101:]
+        self._raw(data)
+
+
+@pytest.fixture
+def domain() -> int:
+    """A DDS domain that no other test of this run uses; 40 to 49, and others where that is a choice of the suite."""
+    return 40 + next(_domains) % 10
+
+
+@pytest.fixture
+def make_robot(domain: int, world: WireWorld) -> Iterator[Callable[..., RobotThread]]:
+    """Switch a robot on."""
+    robots: list[RobotThread] = []
+
+    def make(**build: object) -> RobotThread:
+        world.reset(0)
+        robots.append(RobotThread(domain, world, **build))
+        return robots[-1]
+
+    yield make
+    for robot in robots:
+        robot.end()

@@ -1,0 +1,317 @@
+"""g1_driver against a robot on its own wire: what it refuses, when it moves, and everything that makes it brake."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Imu, JointState
+
+from controllers import g1
+from retake import conversions, qos
+from retake.errors import UserError
+from retake.g1_driver import G1Driver
+from retake.unitree_dds import LOOPBACK, Bus
+from retake.unitree_idl import LowCmd_
+from retake.unitree_wire import command_encoder
+from retake.wire import JointStateCodec
+from tests.nodes.conftest import Probe, options
+
+CODEC = JointStateCodec(g1.JOINT_NAMES)
+DEBUG = {"motion_service": ""}  # a robot whose own motion service is off
+
+
+class Bench:
+    """The node under test, a robot, and a controller that holds the home posture while `answers`."""
+
+    def __init__(self, probe: Probe, robot, **parameters: object) -> None:
+        self.probe, self.robot, self.answers = probe, robot, True
+        self.commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
+        self.states: list[JointState] = []
+        self.imus = probe.listen(Imu, "imu")
+        self.applied = probe.listen(JointState, "applied_joint_command")
+        probe.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM)
+        given = {"interface": LOOPBACK, "dds_domain": robot.domain, "ramp_s": 0.5, **parameters}
+        self.node = G1Driver(**options(probe, **given))
+        probe.add(self.node)
+        probe.until(lambda: self.commands.get_subscription_count() and self.states)
+
+    def _on_state(self, message: JointState) -> None:
+        self.states.append(message)
+        if self.answers:
+            stamp = conversions.stamp_ns(message.header.stamp)
+            self.commands.publish(CODEC.encode(stamp, g1.Q_HOME, np.zeros(29), np.full(29, 2.0)))
+
+    @property
+    def phase(self) -> str:
+        return self.node._gate.phase.value
+
+    def start(self) -> None:
+        """Press START until the motors have full gains."""
+        self.probe.until(lambda: self.node._gate.command is not None)
+        self.robot.press("start")
+        self.probe.until(lambda: self.robot.commands and np.allclose(self.robot.newest()["kp"], g1.KP))
+        self.robot.press()
+
+    def until_damped(self) -> None:
+        self.probe.until(lambda: self.phase == "damped" and self.robot.is_damped)
+
+
+@pytest.fixture
+def bench(probe: Probe, make_robot) -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def make(parameters: dict | None = None, **build: object) -> Bench:
+        benches.append(Bench(probe, make_robot(**{**DEBUG, **build}), **(parameters or {})))
+        return benches[-1]
+
+    yield make
+    for made in benches:
+        made.node.close()
+
+
+def refusal(probe: Probe, robot, **parameters: object) -> str:
+    """What the driver says when it does not start."""
+    given = {"interface": LOOPBACK, "dds_domain": robot.domain, "patience_s": 1.0, **parameters}
+    with pytest.raises(UserError) as refused:
+        G1Driver(**options(probe, **given))
+    return str(refused.value)
+
+
+# What it refuses
+
+
+def test_a_wrong_interface_is_named_with_those_that_are_there(probe: Probe, make_robot):
+    robot = make_robot()
+    assert "no network interface 'eth77'; here are: lo" in refusal(probe, robot, interface="eth77")
+    with pytest.raises(UserError, match="g1_driver needs the parameter interface"):
+        G1Driver(**options(probe))
+
+
+def test_no_robot_and_a_damaged_one(probe: Probe, make_robot):
+    robot = make_robot()
+    robot.is_silent = True
+    said = refusal(probe, robot)
+    assert "no robot: nothing came on rt/lowstate in 1 s (interface lo, DDS domain" in said
+    assert "interface:=NAME" in said
+    robot.is_silent, robot.is_damaged = False, True
+    assert "no state of the robot can be read: LowState with CRC" in refusal(probe, robot)
+
+
+@pytest.mark.parametrize("build, said", [
+    ({"mode_machine": 4}, "mode_machine is 4 (g1_23dof_rev_1_0), allowed is 5"),
+    ({"battery_percent": 11}, "battery at 11 %, allowed from 20 %"),
+    ({"motion_service": "ai"}, "the robot's own motion service 'ai' is on and writes rt/lowcmd too; hang the robot"),
+])
+def test_a_robot_that_must_not_be_moved_is_refused(probe: Probe, make_robot, build: dict, said: str):
+    robot = make_robot(**{**DEBUG, **build})
+    assert said in refusal(probe, robot)
+    assert not robot.commands
+
+
+def test_a_hot_joint_is_refused(probe: Probe, make_robot, world):
+    robot = make_robot(**DEBUG)
+    world.casing_c[3] = 91.0
+    assert "too hot: left_knee_joint 96 °C; allowed are 85 °C" in refusal(probe, robot)
+
+
+def test_another_program_on_rt_lowcmd_is_refused(probe: Probe, make_robot, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("retake.g1_driver_checks.RIVAL_PATIENCE_S", 0.3)
+    robot = make_robot(**DEBUG)
+    with Rival(robot.domain):
+        said = refusal(probe, robot)
+    assert "another program writes rt/lowcmd (DDS participants " in said and "end it" in said
+
+
+class Rival:
+    """Another program that commands the robot, in a thread."""
+
+    def __init__(self, domain: int) -> None:
+        import threading
+
+        self._writer = Bus(domain, LOOPBACK).writer("rt/lowcmd", LowCmd_)
+        self._encoder, self._is_ended = command_encoder(), False
+        self._encoder.record["mode_machine"] = 5
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Rival:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_ended = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_ended:
+            self._writer.write(self._encoder.encode())
+            time.sleep(0.01)
+
+
+def test_body_stock_needs_the_motion_service(probe: Probe, make_robot):
+    robot = make_robot(**DEBUG)
+    assert "motion service is off, body:=stock needs it" in refusal(probe, robot, body="stock")
+    robot.robot.service = "ai"  # on, but the robot is not standing
+    assert "locomotion is in state {'data': 1}, body:=stock needs one of (500" in refusal(probe, robot, body="stock")
+
+
+# When it moves
+
+
+def test_it_releases_the_motion_service_when_told_to(bench):
+    made = bench({"release": True}, motion_service="ai")
+    assert made.robot.robot.service == ""
+    assert made.phase == "ready"
+
+
+def test_before_start_it_brakes_then_it_ramps_and_passes_commands_on(bench):
+    made = bench()
+    made.probe.until(lambda: len(made.robot.commands) > 20)
+    assert made.phase == "ready" and made.robot.is_damped
+    begin = len(made.robot.commands)
+    made.start()
+    ramp = [record["motor"]["kp"][0] / g1.KP[0] for _, record in made.robot.commands[begin:]]
+    assert np.all(np.diff(ramp) > -1e-6) and max(np.diff(ramp)) < 0.25  # 4 ms of 0.5 s each, more on a busy machine
+    motors, record = made.robot.newest(), made.robot.commands[-1][1]
+    assert (record["mode_pr"], record["mode_machine"]) == (0, 5)
+    np.testing.assert_allclose(motors["q"], g1.Q_HOME, atol=1e-6)
+    np.testing.assert_allclose(motors["tau"], 2.0)
+    np.testing.assert_allclose(motors["kd"], g1.KD, rtol=1e-6)
+    assert np.all(record["motor"]["kp"][29:] == 0)
+    applied = made.applied[-1]
+    np.testing.assert_allclose(applied.position, g1.Q_HOME)
+    assert conversions.stamp_ns(applied.header.stamp) in {conversions.stamp_ns(m.header.stamp) for m in made.states}
+
+
+def test_only_answers_to_its_own_states_are_commands(bench):
+    made = bench()
+    made.answers = False
+    made.probe.serve(0.2)
+    refused = made.node._diagnostics.refused.get("joint_command", 0)
+    newest = conversions.stamp_ns(made.states[-1].header.stamp)
+    for k, stamp in enumerate((newest + 10**9, newest - 10**9, newest - 1)):
+        made.commands.publish(CODEC.encode(stamp, g1.Q_HOME, np.zeros(29), np.zeros(29)))
+        made.probe.until(lambda k=k: made.node._diagnostics.refused.get("joint_command", 0) == refused + k + 1)
+    made.commands.publish(CODEC.encode(newest, g1.Q_HOME * np.nan, np.zeros(29), np.zeros(29)))
+    made.probe.until(lambda: made.node._diagnostics.refused["joint_command"] == refused + 4)
+
+
+# What makes it brake
+
+
+def test_no_joint_command_for_100_ms_damps_until_start(bench):
+    made = bench()
+    made.start()
+    made.answers = False
+    made.until_damped()
+    last = next(at for at, record in reversed(made.robot.commands) if record["motor"]["kp"][0] > 0)
+    first = next(at for at, record in made.robot.commands if at > last)
+    assert first - last < 0.1 + 0.15  # the lease, and what a busy machine adds
+    made.answers = True
+    made.probe.serve(0.3)
+    assert made.phase == "damped" and made.robot.is_damped  # commands alone do not bring it back
+    made.start()
+
+
+def test_l2_and_b_on_the_remote_damp(bench):
+    made = bench()
+    made.start()
+    made.robot.press("L2", "B")
+    made.until_damped()
+    assert "L2+B" in made.node._gate.reason
+    made.robot.press()
+    made.probe.serve(0.1)
+    assert made.robot.is_damped
+
+
+def test_a_rival_that_appears_damps(bench):
+    made = bench()
+    made.start()
+    with Rival(made.robot.domain):
+        made.probe.until(lambda: made.phase == "damped")
+        assert "another program writes rt/lowcmd" in made.node._gate.reason
+        made.robot.press("start")
+        made.probe.until(lambda: "START" in made.node._diagnostics.refused)
+        made.robot.press()
+    made.probe.until(lambda: not made.node._gate.blocked)
+    made.start()
+
+
+def test_a_pulled_cable_damps_and_the_robot_is_checked_again(bench):
+    made = bench()
+    made.start()
+    made.robot.is_silent = True
+    made.until_damped()  # what we send may still arrive
+    made.probe.until(lambda: made.phase == "checking")
+    made.probe.serve(0.1)
+    count = len(made.states)
+    made.robot.robot.build = type(made.robot.robot.build)(mode_machine=6, motion_service="")
+    made.robot.is_silent = False
+    made.probe.until(lambda: len(made.states) > count)
+    made.probe.until(lambda: "mode_machine is 6" in made.node._diagnostics._trouble.get("check", ""))
+    made.robot.robot.build = type(made.robot.robot.build)(motion_service="")
+    made.probe.until(lambda: made.phase == "ready")
+    made.start()
+
+
+def test_damaged_states_are_refused_and_then_count_as_silence(bench):
+    made = bench()
+    made.start()
+    made.robot.is_damaged = True
+    made.until_damped()
+    made.probe.until(lambda: made.node._diagnostics.refused.get("rt/lowstate", 0) > 3)
+    count = len(made.states)
+    made.probe.serve(0.1)
+    assert len(made.states) == count
+
+
+def test_a_killed_guard_damps_and_is_replaced(bench):
+    made = bench()
+    made.start()
+    old = made.node._link._guard._process
+    old.kill()
+    made.probe.until(lambda: made.phase != "active" and not made.robot.newest()["kp"].any() or made.phase == "checking")
+    made.probe.until(lambda: made.phase == "ready")
+    assert made.node._link._guard._process.pid != old.pid
+    made.start()
+
+
+def test_closing_the_driver_brakes(bench):
+    made = bench()
+    made.start()
+    made.node.close()
+    assert made.robot.is_damped
+
+
+def press_start(robot) -> bool:
+    """Press START now and again, as one does who sees nothing happen."""
+    robot.press(*(["start"] if time.monotonic() % 0.5 < 0.25 else []))
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, number: int):
+    robot = make_robot(**DEBUG)
+    command = [sys.executable, "-m", "retake.g1_driver", "--ros-args", "-r", "__ns:=/g1", "-p", "interface:=lo", "-p",
+               f"dds_domain:={robot.domain}", "-p", "ramp_s:=0.5"]
+    process = subprocess.Popen(command, env=dict(os.environ))
+    try:
+        commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
+        probe.create_subscription(JointState, "joint_states", lambda message: commands.publish(CODEC.encode(
+            conversions.stamp_ns(message.header.stamp), g1.Q_HOME, np.zeros(29), np.zeros(29))), qos.STREAM)
+        probe.until(lambda: robot.commands and robot.is_damped, 30.0)
+        probe.until(lambda: press_start(robot) and np.allclose(robot.newest()["kp"], g1.KP), 20.0)
+        process.send_signal(number)
+        process.wait(10)
+        gone = time.monotonic()
+        probe.until(lambda: robot.is_damped, 5.0)
+        first = next(at for at, record in robot.commands if at > gone - 1.0 and not record["motor"]["kp"].any())
+        assert first - gone < 0.25
+    finally:
+        process.kill()
