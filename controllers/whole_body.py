@@ -23,6 +23,7 @@ import numpy as np
 
 from controllers import g1
 from controllers.compiled import compiled
+from controllers.free_optimum import free_optimum
 from controllers.model import LEFT_HAND, LEGS, NV, RIGHT_HAND, G1Model
 from controllers.quadratic_program import EQUALITY, SOFT, UNBOUNDED, QuadraticProgram
 from controllers.sole import sole_rows
@@ -70,6 +71,7 @@ class WholeBodyQP:
         self._diagonal = np.concatenate([np.full(3, g.w_base), np.full(3, g.w_pelvis), w_posture])  # (23,)
         program.H.reshape(-1)[:: N + 1][NU:] = g.w_force
         self._reduction = Reduction(np.zeros((12, 6)), np.zeros(12), np.zeros(NV), np.zeros(29), np.zeros(29))
+        self._x = np.zeros(N)
         self.extended_solves = 0
 
     def solve(
@@ -102,8 +104,10 @@ class WholeBodyQP:
 
     def _solve_lazily(self, rows: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Solve; where legs, torques or distances leave their limits, solve again with all of those rows."""
-        terms, reduction = self._model.terms, self._reduction
-        a, tau, legal = _recover(self._program.solve(), reduction, terms.M, terms.J, rows, bounds)
+        terms, reduction, program, x = self._model.terms, self._reduction, self._program, self._x
+        if not free_optimum(program.H, program.f, program.A, program.upper, program.lower, 6, NU, x):
+            x = program.solve()
+        a, tau, legal = _recover(x, reduction, terms.M, terms.J, rows, bounds)
         if legal:
             return a, tau
         self.extended_solves += 1

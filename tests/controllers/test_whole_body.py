@@ -4,8 +4,9 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-from controllers import g1
+from controllers import g1, whole_body
 from controllers.estimator import SOLE_MIDDLE_X
+from controllers.free_optimum import free_optimum
 from controllers.g1_controller import G1Controller, Sensors
 from controllers.model import G1Model, g1_mjcf
 from controllers.self_collision import RANGE, SelfCollision
@@ -94,6 +95,30 @@ def test_torques_never_exceed_the_motors() -> None:
     v = np.random.default_rng(3).normal(0, 1.5, 35)
     _, _, tau = solve(g1.HOME_ACTION, v)
     assert np.all(np.abs(tau) <= g1.TAU_MAX)
+
+
+def test_without_active_limits_the_short_way_gives_the_solver_s_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    action = g1.HOME_ACTION.copy()
+    action[[2, 9]] += 0.02
+    v = np.random.default_rng(1).normal(0, 0.02, 35)
+    _, short, tau = solve(action, v)
+    monkeypatch.setattr(whole_body, "free_optimum", lambda *_: False)
+    _, long, tau_long = solve(action, v)
+    np.testing.assert_allclose(short, long, atol=1e-8)
+    np.testing.assert_allclose(tau, tau_long, atol=1e-6)
+
+
+def test_free_optimum_says_no_where_a_limit_binds() -> None:
+    rng = np.random.default_rng(0)
+    H, x = np.eye(5), np.zeros(5)
+    H[:3, :3] += 0.2
+    A = rng.normal(0, 1, (3, 5))
+    upper, lower = np.full(8, 1e30), np.full(8, -1e30)
+    upper[5:7] = lower[5:7] = [0.3, -0.2]
+    assert free_optimum(H, np.ones(5), A, upper, lower, 2, 3, x)
+    np.testing.assert_allclose(A[:2] @ x, [0.3, -0.2], atol=1e-12)
+    upper[0] = x[0] - 0.01
+    assert not free_optimum(H, np.ones(5), A, upper, lower, 2, 3, x)
 
 
 def test_collision_distances_are_those_of_the_collision_library_and_rows_their_derivatives() -> None:
