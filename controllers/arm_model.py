@@ -186,6 +186,21 @@ def _load(path: Path, description: ArmDescription) -> tuple[pin.Model, pin.Geome
     return model, shapes
 
 
+def drawing_model(arms: Arms) -> tuple[pin.Model, tuple[str, ...]]:
+    """One Pinocchio model of all arms where they stand, and what it puts in front of each arm's names."""
+    single, _ = _load(model_path(arms.description.model), arms.description)
+    prefixes = tuple(f"{mount.side}_" if len(arms.mounts) > 1 else "" for mount in arms.mounts)
+    whole = pin.Model()
+    for prefix, mount in zip(prefixes, arms.mounts, strict=True):
+        part = single.copy()
+        for k in range(1, part.njoints):
+            part.names[k] = prefix + part.names[k]
+        for k in range(1, part.nframes):
+            part.frames[k].name = prefix + part.frames[k].name
+        whole = pin.appendModel(whole, part, 0, _stand(mount))
+    return whole, prefixes
+
+
 def _frame(model: pin.Model, link: str) -> int:
     if not model.existFrame(link):
         raise ValueError(f"the model has no link {link!r}; it has: {', '.join(f.name for f in model.frames)}")

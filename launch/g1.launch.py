@@ -41,7 +41,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def _node(spec: graph.NodeSpec) -> Node:
     return Node(
-        executable=sys.executable, arguments=["-m", spec.module], name=spec.name, namespace=graph.NAMESPACE,
+        executable=sys.executable, arguments=["-m", spec.module], name=spec.name, namespace=spec.namespace,
         parameters=[dict(spec.parameters)], output="both",
         respawn=not spec.ends_graph, respawn_delay=RESPAWN_S, on_exit=Shutdown() if spec.ends_graph else None,
     )

@@ -97,10 +97,11 @@ def test_launch_is_no_package():
     assert not (ROOT / "launch/__init__.py").exists(), "it would shadow ROS's own launch package"
 
 
-def test_launch_file_names_no_node():
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").glob("*.launch.py")), ids=name_of)
+def test_launch_files_name_no_node(path):
     from retake.graph import MODULES
 
-    text = (ROOT / "launch/g1.launch.py").read_text()
+    text = path.read_text()
     assert len(text.splitlines()) <= 80
     assert not [name for name in MODULES if name in text]
 

@@ -13,6 +13,7 @@ import trimesh
 
 from controllers import g1
 from controllers.model import G1Model
+from controllers.rigs import G1
 from retake.errors import UserError
 from retake.panel_gate import address, check_address, is_loopback, refusal
 from retake.panel_robot import DrawnRobot
@@ -122,14 +123,14 @@ def driving(client: int) -> TeleopSession:
 
 class TestTargets:
     def test_snap_begins_at_the_robot(self):
-        targets = TeleopTargets()
+        targets = TeleopTargets(G1)
         measured = g1.HOME_ACTION.copy()
         measured[[0, 14, 16]] += [0.05, -0.1, 12.0]
         targets.snap(measured)
         np.testing.assert_allclose(targets.action, measured)
 
     def test_place_normalises_and_clips(self):
-        targets = TeleopTargets()
+        targets = TeleopTargets(G1)
         targets.place("left", np.array([0.3, 9.0, 0.9]), np.array([0.0, 0.0, 2.0, 2.0]))
         position, quat = targets.pose("left")
         np.testing.assert_allclose(position, [0.3, g1.ACTION_UPPER[1], 0.9])
@@ -138,7 +139,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
     def test_what_is_not_finite_is_dropped(self, bad):
-        targets = TeleopTargets()
+        targets = TeleopTargets(G1)
         targets.place("right", np.array([0.3, bad, 0.9]), np.array([0.0, 0, 0, 1]))
         targets.set_channel("base.height", bad)
         targets.place("right", np.array([0.3, 0.0, 0.9]), np.zeros(4))
@@ -147,14 +148,14 @@ class TestTargets:
 
     @pytest.mark.parametrize("offset", [[0.0, 0.0, 0.1], [9.0, 9.0, 9.0], [-9.0, 0.0, 0.3]])
     def test_both_hands_keep_their_distance(self, offset):
-        targets = TeleopTargets()
+        targets = TeleopTargets(G1)
         apart = targets.pose("left")[0] - targets.pose("right")[0]
         targets.place("both", targets.middle + offset, np.array([0.0, 0, 0, 1]))
         np.testing.assert_allclose(targets.pose("left")[0] - targets.pose("right")[0], apart, atol=1e-12)
         assert np.all(targets.action <= g1.ACTION_UPPER) and np.all(targets.action >= g1.ACTION_LOWER)
 
     def test_channels(self):
-        targets = TeleopTargets()
+        targets = TeleopTargets(G1)
         targets.set_channel("base.height", 0.1)
         assert targets.channel("base.height") == g1.ACTION_LOWER[g1.BASE_HEIGHT]
 

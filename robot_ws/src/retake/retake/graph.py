@@ -1,6 +1,6 @@
 """The graph of a running robot: which nodes, with which parameters. The only such list.
 
-`retake up` (retake/up.py) and `ros2 launch` (launch/g1.launch.py) both start what `make_graph` returns; neither names a
+`retake up` (retake/up.py) and `ros2 launch` (launch/*.launch.py) both start what `make_graph` returns; neither names a
 node. Nodes that stand in for hardware are listed here and nowhere else in this package.
 """
 
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import policies
+from controllers.rigs import RIGS, Rig, rig_of
 from retake.errors import UserError
 
-NAMESPACE = "/g1"
 ROBOTS = ("sim",)
-TASKS = ("g1_box",)
+TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",)}  # the first: default
 ENDLESS = -1  # episodes
+NO_POLICY = "none"
 Value = bool | int | float | str
 
 
@@ -31,9 +32,12 @@ class Argument:
 
 
 ARGUMENTS = {
+    "rig": Argument("g1", "which robot", tuple(RIGS)),
     "robot": Argument("sim", "what moves: sim is MuJoCo", ROBOTS),
-    "task": Argument("g1_box", "what the episodes are about", TASKS),
-    "policy": Argument("policies/checkpoints/g1_box", "folder of the checkpoint: model.safetensors and policy.json"),
+    "task": Argument("", "what the episodes are about: "
+                     + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),
+    "policy": Argument("", "folder of the checkpoint: model.safetensors and policy.json; by default the task's own, "
+                       "if it has one; none: no policy server"),
     "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
     "seed": Argument(0, "seed of the first episode; each further one takes the next integer"),
     "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),
@@ -45,9 +49,11 @@ ARGUMENTS = {
 
 MODULES = {
     "g1_sim": "sim.g1_sim",
+    "arm_sim": "sim.arm_sim",
     "camera_sim": "sim.camera_sim",
     "evaluator": "sim.evaluator",
     "whole_body_controller": "retake.whole_body_controller",
+    "arm_controller": "retake.arm_controller",
     "authority": "retake.authority",
     "policy_server": "retake.policy_server",
     "teleop_web": "retake.teleop_web",
@@ -64,9 +70,15 @@ class NodeSpec:
     """
 
     name: str
+    rig: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
     ends_graph: bool = False
     check: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """Of the node's topics."""
+        return f"/{self.rig}"
 
     @property
     def module(self) -> str:
@@ -77,7 +89,7 @@ class NodeSpec:
         """What follows `python -m module`."""
         # json writes true, 1, 0.5 and "text" as YAML reads them
         pairs = [("-p", f"{name}:={json.dumps(value)}") for name, value in self.parameters.items()]
-        return ["--ros-args", "-r", f"__ns:={NAMESPACE}", *(word for pair in pairs for word in pair)]
+        return ["--ros-args", "-r", f"__ns:={self.namespace}", *(word for pair in pairs for word in pair)]
 
 
 def read_arguments(words: Mapping[str, str | Value]) -> dict[str, Value]:
@@ -91,6 +103,12 @@ def read_arguments(words: Mapping[str, str | Value]) -> dict[str, Value]:
         raise UserError(f"no argument {', '.join(unknown)}; allowed: {', '.join(ARGUMENTS)}; write name:=value")
     values = {name: _read(name, words[name]) if name in words else argument.default
               for name, argument in ARGUMENTS.items()}
+    allowed = TASKS[str(values["rig"])]
+    values["task"] = values["task"] or allowed[0]
+    if values["task"] not in allowed:
+        raise UserError(f"unknown task {values['task']!r}; allowed for rig:={values['rig']}: {', '.join(allowed)}; "
+                        f"write task:={allowed[0]}")
+    values["policy"] = values["policy"] or _own_policy(str(values["task"]))
     for name, low, high in (("port", 1, 65535), ("seed", 0, 2**31 - 1), ("episodes", ENDLESS, 10**6)):
         if not low <= int(values[name]) <= high:
             raise UserError(f"{name}:={values[name]} is out of range; allowed: {low} to {high}; choose another")
@@ -120,34 +138,49 @@ def as_text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _own_policy(task: str) -> str:
+    """The checkpoint that comes with this package for a task, or `none`."""
+    name = f"policies/checkpoints/{task}"
+    return name if checkpoint_folder(name).is_dir() else NO_POLICY
+
+
 def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     """The nodes for `values` as `read_arguments` returns them, in the order in which they are started."""
+    rig = rig_of(str(values["rig"]))
     time: dict[str, Value] = {"use_sim_time": True, "lockstep": values["lockstep"]}
+    own: dict[str, Value] = {**time, "robot": rig.name}
+    has_policy = values["policy"] != NO_POLICY
     graph = [
-        NodeSpec("whole_body_controller", time),
-        NodeSpec("authority", time),
-        NodeSpec("policy_server", {**time, "checkpoint": str(checkpoint_folder(str(values["policy"])))}),
-        NodeSpec("recorder", {**time, "root": str(Path(str(values["root"])).absolute()), "task": values["task"],
-                              "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
+        NodeSpec(rig.controller, rig.name, own if rig.arms else time),
+        NodeSpec("authority", rig.name, {**own, "policy": has_policy}),
+        NodeSpec("recorder", rig.name, {**own, "root": str(Path(str(values["root"])).absolute()),
+                                        "task": values["task"],
+                                        "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
     ]
+    if has_policy:
+        checkpoint = str(checkpoint_folder(str(values["policy"])))
+        graph.insert(2, NodeSpec("policy_server", rig.name, {**own, "checkpoint": checkpoint}))
     if not values["headless"]:
-        graph.append(NodeSpec("teleop_web", {"use_sim_time": True, "port": values["port"], "visuals": _visuals()}))
-    graph += _stand_ins(values, time)
+        graph.append(NodeSpec("teleop_web", rig.name, {
+            "use_sim_time": True, "robot": rig.name, "port": values["port"], "visuals": _visuals(rig)}))
+    graph += _stand_ins(values, rig, time)
     return graph
 
 
-def _stand_ins(values: Mapping[str, Value], time: Mapping[str, Value]) -> list[NodeSpec]:
+def _stand_ins(values: Mapping[str, Value], rig: Rig, time: Mapping[str, Value]) -> list[NodeSpec]:
     """The nodes that take the places of the robot's driver, its cameras and its operator."""
     own = {"lockstep": values["lockstep"]}
     draws = "from sim.gl import offscreen_context; offscreen_context(16, 16).free()"
+    world: dict[str, Value] = {"seed": values["seed"]}
     nodes = [
-        NodeSpec("camera_sim", own, check=draws),
-        NodeSpec("g1_sim", {**own, "seed": values["seed"]}),
+        NodeSpec("camera_sim", rig.name, {**own, "task": values["task"]}, check=draws),
+        NodeSpec("arm_sim", rig.name, {**own, **world, "robot": rig.name, "task": values["task"]}) if rig.arms else
+        NodeSpec("g1_sim", rig.name, {**own, **world}),
     ]
     if values["episodes"] != 0:
-        counted: dict[str, Value] = {**time, "episodes": max(int(values["episodes"]), 0),
+        counted: dict[str, Value] = {**time, "task": values["task"], "episodes": max(int(values["episodes"]), 0),
                                      "result": str(Path(str(values["result"])).absolute())}
-        nodes.append(NodeSpec("evaluator", counted, ends_graph=True))
+        nodes.append(NodeSpec("evaluator", rig.name, counted, ends_graph=True))
     return nodes
 
 
@@ -159,13 +192,13 @@ def checkpoint_folder(name: str) -> Path:
 
 def held_out_seed() -> int:
     """Seeds from here on belong to evaluation; nothing was trained on them."""
-    from sim.g1_box import HELD_OUT_SEED  # here: it brings the physics engine with it
+    from sim.tasks import HELD_OUT_SEED  # here: it brings the physics engine with it
 
     return HELD_OUT_SEED
 
 
-def _visuals() -> str:
+def _visuals(rig: Rig) -> str:
     """Folder of the robot's meshes for the panel; makes it on the very first start (about 2 s)."""
-    from sim.assets import g1_visuals  # here: only a graph that draws needs it
+    from sim.assets import g1_visuals, yam_visuals  # here: only a graph that draws needs it
 
-    return str(g1_visuals().folder)
+    return str((yam_visuals() if rig.arms else g1_visuals()).folder)

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 import viser
 
+from controllers.rigs import Rig
 from retake.panel_page import BUTTONS, Drag, Page, UserEvent
 from retake.panel_session import Phase, TeleopSession, browser
 from retake.panel_status import Status
@@ -24,9 +25,10 @@ Call = Callable[[str, Callable[[bool, str, float], None]], None]  # service, ans
 class Desk:
     """Pages of all browsers, the one teleoperation session and its targets."""
 
-    def __init__(self, events: SimpleQueue[UserEvent], silence_s: float, call: Call) -> None:
+    def __init__(self, events: SimpleQueue[UserEvent], silence_s: float, call: Call, rig: Rig) -> None:
+        self._rig = rig
         self.session = TeleopSession(silence_s)
-        self.targets = TeleopTargets()
+        self.targets = TeleopTargets(rig)
         self.pages: dict[int, Page] = {}
         self._events = events
         self._call = call
@@ -35,7 +37,7 @@ class Desk:
 
     @property
     def action(self) -> np.ndarray | None:
-        """The action (17,) to stream now, None when nobody drives."""
+        """The action (dim,) to stream now, None when nobody drives."""
         return self.targets.action if self.session.is_driving(self.session.driver) else None
 
     @property
@@ -52,14 +54,14 @@ class Desk:
                 return
             self.session.hear(event.client, now)
             if event.kind == "connect":
-                self.pages[event.client] = Page(event.value, self._events)
+                self.pages[event.client] = Page(event.value, self._events, self._rig)
             elif event.kind == "disconnect":
                 self._leave(event.client)
             elif event.client in self.pages:
                 self._act(self.pages[event.client], event, now)
 
     def update(self, authority: str, measured_action: np.ndarray | None, now: float) -> None:
-        """Advance the session; `measured_action` (17,) only when it is fresh."""
+        """Advance the session; `measured_action` (dim,) only when it is fresh."""
         was_driving = self.action is not None
         ended = self.session.update(authority, measured_action is not None, now)
         if ended:

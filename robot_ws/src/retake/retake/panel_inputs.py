@@ -19,12 +19,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-CAMERAS = ("head", "chest")
 VIEW = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 TOPICS = {
     "joint_states": JointState, "odometry": Odometry, "measured_action": JointTrajectory, "reference": JointTrajectory,
     "action_chunk": JointTrajectory,
-    **{f"camera/{name}/color/image_raw/compressed": CompressedImage for name in CAMERAS},
 }
 
 
@@ -46,8 +44,9 @@ def stamp_ns(raw: bytes) -> int:
 class Inputs:
     """Subscriptions that wait to be asked; used by one thread."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, cameras: tuple[str, ...]) -> None:
         self._node = node
+        self._topics = TOPICS | {f"camera/{name}/color/image_raw/compressed": CompressedImage for name in cameras}
         self._view: Node | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._newest: dict[str, Arrival] = {}
@@ -58,7 +57,7 @@ class Inputs:
         if wanted and self._view is None:
             self._view = Node(f"{self._node.get_name()}_view", namespace=self._node.get_namespace(),
                               use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
-            for topic, kind in TOPICS.items():
+            for topic, kind in self._topics.items():
                 name = self._node.resolve_topic_name(topic)
                 self._subscriptions[topic] = self._view.create_subscription(kind, name, _never_called, VIEW)
         elif not wanted and self._view is not None:
@@ -73,7 +72,7 @@ class Inputs:
         if subscription is None:
             return None
         with subscription.handle:
-            taken = subscription.handle.take_message(TOPICS[topic], True)
+            taken = subscription.handle.take_message(self._topics[topic], True)
         if taken is not None:
             self._newest[topic] = Arrival(taken[0], stamp_ns(taken[0]), now)
         return self._newest.get(topic)
@@ -84,7 +83,7 @@ class Inputs:
         if arrival is None or arrival is self._taken.get(topic):
             return None
         self._taken[topic] = arrival
-        return deserialize_message(arrival.raw, TOPICS[topic])
+        return deserialize_message(arrival.raw, self._topics[topic])
 
 
 def _never_called(message: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import viser
 
-from controllers import g1
+from controllers.rigs import Rig
 from retake.panel_status import Status, answer_html, keys_html, status_html
-from retake.panel_targets import NUDGE_M, SIDES, TeleopTargets
+from retake.panel_targets import NUDGE_M, TeleopTargets, sides_of
 
 # command: (label, colour, hotkey, modifier, how the key is written)
 BUTTONS = {
@@ -34,14 +34,10 @@ SLIDERS = {
     "base.height": ("Height", "m", 0.01, "pagedown", "pageup"),
     "torso.pitch": ("Pitch", "rad", 0.02, "home", "end"),
     "hands.squeeze": ("Squeeze", "N", 1.0, "N", "M"),
+    "left_gripper": ("Left gripper", "0 closed, 1 open", 0.05, "N", "M"),
+    "right_gripper": ("Right gripper", "0 closed, 1 open", 0.05, "B", "V"),
 }
-KEY_TABLE = [
-    *((key, label) for label, _, _, _, key in BUTTONS.values()),
-    ("1 2 3", "keys move left, right, both"),
-    *((" ".join(list(NUDGE_KEYS)[i : i + 2]), f"hand {NUDGE_WORDS[i]}, {NUDGE_WORDS[i + 1]}") for i in (0, 2, 4)),
-    ("PgUp PgDn", "base up, down"), ("End Home", "torso forward, back"), ("M N", "squeeze more, less"),
-    ("W A S D Q E", "view, as arrows"),
-]
+KEY_NAMES = {"pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"}
 # The markers name places in the page; where a browser does not know :has, the buttons are merely plain and stacked.
 STOP_STYLE = """<style>
 div:has(> #retake-stop) + div button {height: 72px !important; font-size: 26px; font-weight: 800; letter-spacing: 4px}
@@ -75,9 +71,10 @@ class Drag:
 class Page:
     """The controls of one browser."""
 
-    def __init__(self, client: viser.ClientHandle, events: SimpleQueue[UserEvent]) -> None:
-        self.client = client
+    def __init__(self, client: viser.ClientHandle, events: SimpleQueue[UserEvent], rig: Rig) -> None:
+        self.client, self._rig = client, rig
         self.selected = "left"
+        sides, channels = sides_of(rig), [channel for channel in SLIDERS if channel in rig.layout.channels]
         self._events = events
         self._shown: dict[str, str] = {}
         gui: Any = client.gui  # its colours and keys are Literals, ours come from tables
@@ -90,12 +87,12 @@ class Page:
         self._answer = gui.add_html(answer_html("", None), order=3)
         with gui.add_folder("Targets", order=20):
             self._hint = gui.add_html("")
-            self._sides = gui.add_button_group("Keys move", SIDES)
+            self._sides = gui.add_button_group("Keys move", sides)
             self._queue(self._sides.on_click, "select", lambda event: event.target.value)
-            self._sliders = {channel: self._add_slider(channel) for channel in SLIDERS}
+            self._sliders = {channel: self._add_slider(channel) for channel in channels}
         with gui.add_folder("Keys", order=30):
-            gui.add_html(keys_html(KEY_TABLE))
-        self._gizmos = {side: self._add_gizmo(side) for side in SIDES}
+            gui.add_html(keys_html(_key_table(sides, channels)))
+        self._gizmos = {side: self._add_gizmo(side) for side in sides}
         self._add_hotkeys()
         self.select("left")
 
@@ -143,8 +140,8 @@ class Page:
 
     def _add_slider(self, channel: str) -> Any:
         label, unit, step, *_ = SLIDERS[channel]
-        index = g1.ACTION_CHANNELS.index(channel)
-        low, high, home = (float(limit[index]) for limit in (g1.ACTION_LOWER, g1.ACTION_UPPER, g1.HOME_ACTION))
+        layout, index = self._rig.layout, self._rig.layout.channels.index(channel)
+        low, high, home = (float(limit[index]) for limit in (layout.lower, layout.upper, self._rig.home_action))
         slider = self.client.gui.add_slider(f"{label} ({unit})", low, high, step, home, disabled=True)
         self._queue(slider.on_update, "channel", lambda event: (channel, event.target.value))
         return slider
@@ -162,10 +159,24 @@ class Page:
         for command, (label, _, hotkey, modifier, _) in BUTTONS.items():
             self._queue(add(label, hotkey=hotkey, modifier=modifier).on_trigger, command)
         self._queue(add("Stop (Esc)", hotkey="escape").on_trigger, "stop")
-        for side, key in SELECT_KEYS.items():
-            self._queue(add(f"Keys move {side}", hotkey=key).on_trigger, "select", side)
+        for side in self._gizmos:
+            self._queue(add(f"Keys move {side}", hotkey=SELECT_KEYS[side]).on_trigger, "select", side)
         for (key, axis), word in zip(NUDGE_KEYS.items(), NUDGE_WORDS, strict=True):
             self._queue(add(f"Hand {word}", hotkey=key).on_trigger, "nudge", NUDGE_M * np.array(axis))
-        for channel, (label, _, step, down, up) in SLIDERS.items():
+        for channel in self._sliders:
+            label, _, step, down, up = SLIDERS[channel]
             self._queue(add(f"{label} down", hotkey=down).on_trigger, "step", (channel, -step))
             self._queue(add(f"{label} up", hotkey=up).on_trigger, "step", (channel, step))
+
+
+def _key_table(sides: tuple[str, ...], channels: list[str]) -> list[tuple[str, str]]:
+    """Shortcuts of a robot with these hands and sliders: (keys, what they do)."""
+    keys = list(NUDGE_KEYS)
+    nudges = [(" ".join(keys[i : i + 2]), f"hand {NUDGE_WORDS[i]}, {NUDGE_WORDS[i + 1]}") for i in (0, 2, 4)]
+    sliders = [(f"{KEY_NAMES.get(up, up)} {KEY_NAMES.get(down, down)}", f"{label.lower()} more, less")
+               for label, _, _, down, up in (SLIDERS[channel] for channel in channels)]
+    return [
+        *((key, label) for label, _, _, _, key in BUTTONS.values()),
+        (" ".join(SELECT_KEYS[side] for side in sides), f"keys move {', '.join(sides)}"),
+        *nudges, *sliders, ("W A S D Q E", "view, as arrows"),
+    ]

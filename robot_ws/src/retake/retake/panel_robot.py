@@ -7,6 +7,7 @@ stick figure made from its joint placements.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +34,20 @@ class LinkMesh:
 
 
 class DrawnRobot:
-    """Scene paths, fixed placements and axes of a tree of one-axis joints under a floating base."""
+    """Scene paths, fixed placements and axes of a tree of one-axis joints, under a floating base or on the ground."""
 
-    def __init__(self, model: pin.Model, visuals: Path | None) -> None:
-        joints = range(2, model.njoints)  # 0 is the universe, 1 the floating base
-        self.joint_names = tuple(model.names[2:])
+    def __init__(self, model: pin.Model, visuals: Path | None, prefixes: tuple[str, ...] = ("",)) -> None:
+        """`prefixes`: what the model puts in front of the bodies' names in visuals.json, one for each arm."""
+        root = _root(model)
+        joints = range(root + 1, model.njoints)
+        self.joint_names = tuple(model.names[root + 1 :])
         self.paths = [ROOT]
         for joint in joints:
-            self.paths.append(f"{self.paths[model.parents[joint] - 1]}/{joint - 1}")
+            self.paths.append(f"{self.paths[model.parents[joint] - root]}/{joint - root}")
         self.offsets = np.array([model.jointPlacements[joint].translation for joint in joints])  # (n, 3) in parent
         self._fixed = np.array([pin.Quaternion(model.jointPlacements[joint].rotation).coeffs() for joint in joints])
         self._axes = np.array([np.ravel(model.joints[joint].createData().S)[3:] for joint in joints])  # (n, 3)
-        self.meshes = _read_visuals(model, visuals) if visuals else _sticks(model)
+        self.meshes = _read_visuals(model, visuals, prefixes) if visuals else _sticks(model)
         self._drawn = np.full(len(self.joint_names), np.nan)
 
     def turned(self, q: np.ndarray) -> list[tuple[int, np.ndarray]]:
@@ -68,32 +71,39 @@ class DrawnRobot:
         return np.hstack([w, xyz])
 
 
-def _read_visuals(model: pin.Model, folder: Path) -> list[LinkMesh]:
+def _root(model: pin.Model) -> int:
+    """Index of the joint that carries all: the floating base 1, or the universe 0 of a robot that is bolted down."""
+    return 1 if model.joints[1].nv == 6 else 0
+
+
+def _read_visuals(model: pin.Model, folder: Path, prefixes: tuple[str, ...]) -> list[LinkMesh]:
     """The meshes that visuals.json names, merged per link and colour: fewer things to draw."""
     try:
         described = json.loads((folder / "visuals.json").read_text())["geoms"]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"no robot meshes in {folder} ({error}); give a folder with visuals.json, or none") from error
     parts: dict[tuple, list[trimesh.Trimesh]] = {}
-    for geom in described:
-        if not model.existBodyName(geom["body"]):
-            raise ValueError(f"visuals.json in {folder} names body {geom['body']!r}, which the robot does not have")
-        frame = model.frames[model.getBodyId(geom["body"])]
+    for prefix, geom in itertools.product(prefixes, described):
+        body = prefix + geom["body"]
+        if not model.existBodyName(body):
+            raise ValueError(f"visuals.json in {folder} names body {body!r}, which the robot does not have")
+        frame = model.frames[model.getBodyId(body)]
         placement = frame.placement * pin.XYZQUATToSE3(np.array([*geom["position"], *geom["quat_xyzw"]]))
         mesh: Any = trimesh.load_mesh(folder / geom["mesh_file"])
         mesh.apply_transform(placement.homogeneous)
-        parts.setdefault((frame.parentJoint - 1, tuple(geom["rgba"])), []).append(mesh)
+        parts.setdefault((frame.parentJoint - _root(model), tuple(geom["rgba"])), []).append(mesh)
     return [_link_mesh(joint, trimesh.util.concatenate(meshes), rgba) for (joint, rgba), meshes in parts.items()]
 
 
 def _sticks(model: pin.Model) -> list[LinkMesh]:
     """One cylinder from each joint to each of its children."""
     sticks = []
-    for joint in range(2, model.njoints):
+    root = _root(model)
+    for joint in range(root + 1, model.njoints):
         end = model.jointPlacements[joint].translation
         if np.linalg.norm(end) > STICK_RADIUS:
             stick = trimesh.creation.cylinder(STICK_RADIUS, segment=[np.zeros(3), end], sections=8)
-            sticks.append(_link_mesh(model.parents[joint] - 1, stick, STICK_RGBA))
+            sticks.append(_link_mesh(model.parents[joint] - root, stick, STICK_RGBA))
     return sticks
 
 

@@ -19,7 +19,9 @@ from retake.panel_gate import refusal
 from retake.panel_page import UserEvent
 from retake.panel_robot import DrawnRobot
 
-CAMERA_VIEW = ((1.55, 1.05, 1.25), (0.1, 0.0, 0.66))  # eye and target, m
+G1_VIEW = ((1.55, 1.05, 1.25), (0.1, 0.0, 0.66))  # eye and target, m
+TABLE_VIEW = ((0.9, 0.65, 0.6), (0.2, 0.0, 0.1))
+G1_BASE_Z = 0.79  # m, until odometry says where the base is
 BLANK = np.full((240, 320, 3), 60, np.uint8)
 
 
@@ -27,7 +29,9 @@ class PanelScene:
     """The web server and the shared part of its page."""
 
     def __init__(self, host: str, port: int, token: str, robot: DrawnRobot, cameras: tuple[str, ...],
-                 events: SimpleQueue[UserEvent]) -> None:
+                 events: SimpleQueue[UserEvent], is_bolted: bool = False) -> None:
+        """`is_bolted`: the robot stands on a table and has no odometry."""
+        self._is_bolted = is_bolted
         with contextlib.redirect_stdout(io.StringIO()):  # viser's own banner shows an address without the token
             self.server = viser.ViserServer(host=host, port=port, label="Retake", verbose=False)
         if self.server.get_port() != port:  # viser silently takes the next free one
@@ -80,10 +84,11 @@ class PanelScene:
         scene.add_grid("/ground", width=6.0, height=6.0, cell_size=0.1, section_size=1.0, plane="xy",
                        cell_color=(52, 56, 60), section_color=(84, 90, 96))
         scene.add_frame("/odom", axes_length=0.2, axes_radius=0.005)
-        self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_VIEW
+        view = TABLE_VIEW if self._is_bolted else G1_VIEW
+        self.server.initial_camera.position, self.server.initial_camera.look_at = view
 
     def _add_robot(self) -> list[viser.FrameHandle]:
-        offsets = [np.array([0.0, 0.0, 0.79]), *self._robot.offsets]  # the base stands until odometry says where
+        offsets = [np.array([0.0, 0.0, 0.0 if self._is_bolted else G1_BASE_Z]), *self._robot.offsets]
         links = [self.server.scene.add_frame(path, show_axes=False, position=offset)
                  for path, offset in zip(self._robot.paths, offsets, strict=True)]
         for index, mesh in enumerate(self._robot.meshes):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retake.errors import UserError
-from retake.graph import NodeSpec, Value, checkpoint_folder
+from retake.graph import NO_POLICY, NodeSpec, Value, checkpoint_folder
 
 FREE_BYTES = 2**30  # an episode of 20 s is about 20 MB; below 1 GiB a long day's recording would be lost
 CHECKPOINT_FILES = ("model.safetensors", "policy.json")
@@ -19,7 +19,8 @@ CHECK_S = 60.0
 
 def check(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> None:
     """Raise UserError on the first thing that would keep the graph from running."""
-    _check_checkpoint(checkpoint_folder(str(values["policy"])))
+    if values["policy"] != NO_POLICY:
+        _check_checkpoint(checkpoint_folder(str(values["policy"])))
     _check_disk(Path(str(values["root"])))
     if not values["headless"]:
         _check_port(int(values["port"]))

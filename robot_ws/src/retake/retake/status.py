@@ -19,7 +19,6 @@ from rich.text import Text
 from std_msgs.msg import String
 
 from retake import qos
-from retake.graph import NAMESPACE
 
 SILENT_S = 3.0  # diagnostics come every second
 LEVELS = {DiagnosticStatus.OK: "green", DiagnosticStatus.WARN: "yellow", DiagnosticStatus.ERROR: "red"}
@@ -48,11 +47,12 @@ class Heard:
 class StatusListener:
     """A ROS node of its own context; `spin` serves it from the caller's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
         self._context = rclpy.Context()
         # the caller handles Ctrl-C: it must end the nodes before anything else ends
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("status", namespace=NAMESPACE, context=self._context)
+        self._node = rclpy.create_node("status", namespace=namespace, context=self._context)
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(self._node)
         self.heard = Heard()
@@ -69,7 +69,8 @@ class StatusListener:
 
     def others(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that already run in our namespace on this ROS domain."""
-        running = {name for name, namespace in self._node.get_node_names_and_namespaces() if namespace == NAMESPACE}
+        known = self._node.get_node_names_and_namespaces()
+        running = {name for name, namespace in known if namespace == self._namespace}
         return sorted(running & set(names))
 
     def close(self) -> None:

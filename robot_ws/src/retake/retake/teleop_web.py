@@ -19,14 +19,15 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from controllers.arm_model import drawing_model
 from controllers.model import G1Model
-from controllers.rigs import G1
+from controllers.rigs import Rig, rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.panel_calls import Calls
 from retake.panel_desk import Desk
 from retake.panel_gate import address, check_address
-from retake.panel_inputs import CAMERAS, Inputs
+from retake.panel_inputs import Inputs
 from retake.panel_page import BUTTONS, UserEvent
 from retake.panel_robot import DrawnRobot
 from retake.panel_scene import PanelScene
@@ -40,7 +41,6 @@ FRESH_POSE_S = 0.2
 BASE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 AGES = {  # topic: what it is called, until when it is good, from when it is lost
     "joint_states": AgeLimit("Robot state", 0.1, 0.5),
-    **{f"camera/{name}/color/image_raw/compressed": AgeLimit(f"Camera {name}", 0.25, 1.0) for name in CAMERAS},
     "action_chunk": AgeLimit("Policy chunk", 1.6, 3.2),
     "reference": AgeLimit("Reference", 0.2, 0.5),
 }
@@ -50,6 +50,7 @@ AGES = {  # topic: what it is called, until when it is good, from when it is los
 class Parameters:
     """Parameters of the panel."""
 
+    robot: str = "g1"  # whose hands, sliders, cameras
     host: str = "127.0.0.1"  # address to listen on; beyond loopback a token is required
     port: int = 8080
     token: str = ""  # at least 16 characters, part of the address people open
@@ -65,18 +66,22 @@ class TeleopWeb(Node):
         self.parameters = declare(self, Parameters)
         given = self.parameters
         check_address(given.host, given.port, given.token)
-        robot = DrawnRobot(G1Model().model, Path(given.visuals) if given.visuals else None)
+        self._rig = rig = rig_of(given.robot)
+        robot = _drawn(rig, Path(given.visuals) if given.visuals else None)
         events: SimpleQueue[UserEvent] = SimpleQueue()
-        self._scene = PanelScene(given.host, given.port, given.token, robot, CAMERAS, events)
+        self._scene = PanelScene(given.host, given.port, given.token, robot, rig.cameras, events,
+                                 is_bolted=rig.arms is not None)
         self._diagnostics = Diagnostics(self)
-        self._inputs = Inputs(self)
+        self._inputs = Inputs(self, rig.cameras)
+        pictures = {_picture(name): AgeLimit(f"Camera {name}", 0.25, 1.0) for name in rig.cameras}
+        self._ages = AGES | pictures
         self._calls = Calls(self, tuple(BUTTONS))
         self._desk = Desk(events, given.silence_s,
-                          lambda service, answered: self._calls.call(service, time.monotonic(), answered))
+                          lambda service, answered: self._calls.call(service, time.monotonic(), answered), rig)
         self._authority: str | None = None
         self._episode = ""
         self._pelvis: tuple[float, float] | None = None
-        self._joint_names = robot.joint_names
+        self._drawn = [rig.joint_names.index(name) for name in robot.joint_names]
         self._tick = 0
         self._last_stamp_ns = 0
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
@@ -114,7 +119,7 @@ class TeleopWeb(Node):
             self._show_status(now)
 
     def _fresh_pose(self, now: float) -> np.ndarray | None:
-        """The robot's pose (17,) while a granted session waits for it, None when it is too old to start from."""
+        """The robot's pose (dim,) while a granted session waits for it, None when it is too old to start from."""
         if not self._desk.session.is_waiting:
             return None
         age = self._age("measured_action", now)
@@ -122,7 +127,7 @@ class TeleopWeb(Node):
         if message is None or age is None or age > FRESH_POSE_S:
             return None
         try:
-            return conversions.action_from(message, G1)
+            return conversions.action_from(message, self._rig)
         except ValueError as error:
             self._diagnostics.refuse("measured_action", str(error))
             return None
@@ -136,7 +141,7 @@ class TeleopWeb(Node):
         if stamp_ns <= self._last_stamp_ns:
             return
         self._last_stamp_ns = stamp_ns
-        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns, G1))
+        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns, self._rig))
         self._diagnostics.count("teleop_action")
 
     def _draw(self, now: float) -> None:
@@ -144,7 +149,7 @@ class TeleopWeb(Node):
         q = base = None
         try:
             if state is not None:
-                q = conversions.by_name(state.name, state.position, self._joint_names)
+                q = conversions.by_name(state.name, state.position, self._rig.joint_names)[self._drawn]
             if odometry is not None:
                 p, o = odometry.pose.pose.position, odometry.pose.pose.orientation
                 base = conversions.by_name(BASE, [p.x, p.y, p.z, o.x, o.y, o.z, o.w], BASE)
@@ -154,15 +159,15 @@ class TeleopWeb(Node):
         self._scene.pose_robot(q, base)
 
     def _show_images(self, now: float) -> None:
-        for name in CAMERAS:
-            message = self._inputs.take(f"camera/{name}/color/image_raw/compressed", now)
+        for name in self._rig.cameras:
+            message = self._inputs.take(_picture(name), now)
             if message is not None:
                 self._scene.show_image(name, message.data.tobytes())
 
     def _show_status(self, now: float) -> None:
         if self.count_publishers("authority") == 0:
             self._authority = None  # what it said last no longer holds
-        ages = tuple((limit, self._age(topic, now)) for topic, limit in AGES.items())
+        ages = tuple((limit, self._age(topic, now)) for topic, limit in self._ages.items())
         driver = self._desk.driver_name
         self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode))
 
@@ -171,6 +176,18 @@ class TeleopWeb(Node):
         if arrival is None:
             return None
         return age_s(arrival.stamp_ns, self.get_clock().now().nanoseconds, now - arrival.seen)
+
+
+def _picture(camera: str) -> str:
+    return f"camera/{camera}/color/image_raw/compressed"
+
+
+def _drawn(rig: Rig, visuals: Path | None) -> DrawnRobot:
+    """The robot as the browser draws it."""
+    if rig.arms is None:
+        return DrawnRobot(G1Model().model, visuals)
+    model, prefixes = drawing_model(rig.arms)
+    return DrawnRobot(model, visuals, prefixes)
 
 
 def main(args: list[str] | None = None) -> int:

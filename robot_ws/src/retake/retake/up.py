@@ -84,7 +84,7 @@ def run_graph(values: Mapping[str, Value], console: Console) -> Outcome:
     graph = make_graph(values)
     preflight.check(values, graph)
     logs = Path("build/log") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    listener = StatusListener()
+    listener = StatusListener(graph[0].namespace)
     try:
         _refuse_second_graph(listener, graph)
         return _watch(Processes(graph, logs, os.environ), listener, console, _title(values, logs))
@@ -146,4 +146,4 @@ def _states(processes: Processes) -> dict[str, str]:
 def _title(values: Mapping[str, Value], logs: Path) -> str:
     panel = "no panel" if values["headless"] else f"panel http://127.0.0.1:{values['port']}"
     clock = "lockstep" if values["lockstep"] else "real time"
-    return f"{values['robot']} {values['task']}, {clock}   {panel}   logs {logs}   Ctrl-C ends"
+    return f"{values['rig']} {values['robot']} {values['task']}, {clock}   {panel}   logs {logs}   Ctrl-C ends"
