@@ -34,7 +34,7 @@ def main() -> int:
             jpegs = tuple(to_jpeg(observation[camera]) for camera in policy.config.cameras)
             seen = answer(policy, Observation(k, jpegs, observation["state"], k)).chunk
             chunk = chunk if seen is None else seen
-        moments.append((rig.draw(env.unwrapped._world.render_state(), (SPECTATOR,))[SPECTATOR], observation))
+        moments.append((rig.draw(env.task.world.render_state(), (SPECTATOR,))[SPECTATOR], observation))
         observation, _, terminated, truncated, info = env.step(chunk[k % REPLAN])
         done, k = terminated or truncated, k + 1
     rows = []
