@@ -28,7 +28,7 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, controller, environment, graph
+    from benchmarks import arm, cameras, controller, environment, graph
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -44,6 +44,10 @@ def all_figures() -> tuple[Figure, ...]:
         Figure("env_rtf", "one-process environment without cameras", "at least", 5.0, "x real time", environment.speed),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),
+        Figure("camera_lost", "3 cameras of 640x480 at 30 Hz for 60 s: frames that do not arrive", "exactly", 0, "",
+               cameras.streams),
+        Figure("camera_age_p99_ms", "the same: device takes a frame -> subscriber has it", "at most", 40.0, "ms",
+               cameras.streams),
         Figure("g1_box_expert_success", "scripted expert, 100 held-out seeds", "at least", 0.95, "",
                environment.expert),
         Figure("g1_box_policy_success", "trained policy, 50 held-out seeds, full graph in lockstep", "at least", 0.80,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pyrealsense2 as rs
@@ -43,10 +44,6 @@ class SoftwareCamera:
         stream.intrinsics = intrinsics
         return stream
 
-    def plug_in(self, context: rs.context) -> None:
-        """Let `context` find the device."""
-        self.device.add_to(context)
-
     def push(self, taken_ms: float | None = None, domain: rs.timestamp_domain = rs.timestamp_domain.system_time,
              picture: np.ndarray | None = None) -> None:  # fmt: skip
         """The device takes one frame; without a time, now."""
@@ -62,6 +59,32 @@ class SoftwareCamera:
             frame.timestamp, frame.domain, frame.frame_number = taken_ms, domain, self.number
             frame.profile, frame.depth_units = profile.as_video_stream_profile(), self._units_m
             sensor.on_video_frame(frame)
+
+
+class SoftwareContext:
+    """A librealsense context with software cameras attached. librealsense tells of those only to who listens when they
+    are added, so they are added as soon as somebody does."""
+
+    def __init__(self, *cameras: SoftwareCamera) -> None:
+        self._context, self._cameras = rs.context(), cameras
+        self.query_devices = self._context.query_devices
+        self.load_device, self.unload_device = self._context.load_device, self._context.unload_device
+
+    def set_devices_changed_callback(self, callback: Callable[[rs.event_information], None]) -> None:
+        """As the context's; returns when the callback knows all cameras."""
+        told: set[str] = set()
+
+        def tell(event: rs.event_information) -> None:
+            callback(event)
+            told.update(device.get_info(rs.camera_info.serial_number) for device in event.get_new_devices())
+
+        self._context.set_devices_changed_callback(tell)
+        for camera in self._cameras:
+            camera.device.add_to(self._context)
+        deadline = time.monotonic() + 5
+        while len(told) < len(self._cameras):
+            assert time.monotonic() < deadline, "librealsense did not tell of its software devices"
+            time.sleep(0.001)
 
 
 class Shutter(threading.Thread):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from retake.conversions import stamp_ns
 from retake.errors import UserError
 from tests.nodes.conftest import Probe, options
 
-from .software_camera import FPS, HEIGHT, WIDTH, Shutter, SoftwareCamera, record
+from .software_camera import FPS, HEIGHT, WIDTH, Shutter, SoftwareCamera, SoftwareContext, record
 
 MODE = {"width": WIDTH, "height": HEIGHT, "fps": FPS}
 Start = Callable[..., CameraRealsense]
@@ -31,7 +30,7 @@ def start(probe: Probe) -> Iterator[Start]:
     """Starts the node with a librealsense context; stops its cameras at the end."""
     nodes: list[CameraRealsense] = []
 
-    def make(context: rs.context, **values: object) -> CameraRealsense:
+    def make(context: rs.context | SoftwareContext, **values: object) -> CameraRealsense:
         nodes.append(CameraRealsense(context, **options(probe, **(MODE | values))))
         probe.add(nodes[-1])
         return nodes[-1]
@@ -53,12 +52,11 @@ def value(message: CompressedImage) -> int:
 
 
 def test_two_devices_by_serial_with_their_own_intrinsics(probe: Probe, start: Start) -> None:
-    context = rs.context()
     left, right = SoftwareCamera("0042"), SoftwareCamera("0043")
     heard = {name: color(probe, name) for name in ("head", "chest")}
     right.number = 100
     before = time.time_ns()
-    start_with(start, context, [left, right], devices="head=0043 chest=0042")
+    start(SoftwareContext(left, right), devices="head=0043 chest=0042")
     shutter = Shutter(left, right)
     probe.until(lambda: len(heard["head"][1]) > 1 and len(heard["chest"][1]) > 1)
     shutter.stop()
@@ -71,31 +69,12 @@ def test_two_devices_by_serial_with_their_own_intrinsics(probe: Probe, start: St
     np.testing.assert_allclose(info.d, [0.1, -0.2, 0.001, 0.002, 0.03], rtol=1e-6)
 
 
-def start_with(start: Start, context: rs.context, cameras: list[SoftwareCamera], **values: object) -> CameraRealsense:
-    """librealsense tells of software devices only while somebody listens, so they are plugged in as the node starts."""
-    late = threading.Thread(target=lambda: [camera.plug_in(context) for camera in cameras])
-    original = context.set_devices_changed_callback
-
-    class Plugged:
-        """The context, with devices that appear as soon as it is listened to."""
-
-        query_devices, load_device, unload_device = context.query_devices, context.load_device, context.unload_device
-
-        @staticmethod
-        def set_devices_changed_callback(callback: Callable[[rs.event_information], None]) -> None:
-            original(callback)
-            late.start()
-            late.join()
-
-    return start(Plugged(), **values)
-
-
 def test_depth_is_aligned_exact_and_in_millimetres(probe: Probe, start: Start) -> None:
     camera = SoftwareCamera("7", units_m=0.002)
     depths = probe.listen(CompressedImage, "camera/head/aligned_depth_to_color/image_raw/compressedDepth", qos.CAMERA)
     infos = probe.listen(CameraInfo, "camera/head/aligned_depth_to_color/camera_info", qos.CAMERA)
     pictures, _ = color(probe, "head")
-    start_with(start, rs.context(), [camera], devices="head=7", depth=True)
+    start(SoftwareContext(camera), devices="head=7", depth=True)
     shutter = Shutter(camera)
     probe.until(lambda: len(depths) > 3 and len(infos) > 3 and len(pictures) > 3)
     shutter.stop()
@@ -109,7 +88,7 @@ def test_depth_is_aligned_exact_and_in_millimetres(probe: Probe, start: Start) -
 def test_a_hardware_clock_is_mapped_to_ours(probe: Probe, start: Start) -> None:
     camera = SoftwareCamera("7")
     _, infos = color(probe, "head")
-    start_with(start, rs.context(), [camera], devices="head=7")
+    start(SoftwareContext(camera), devices="head=7")
     before = time.time_ns()
 
     def enough() -> bool:
@@ -132,12 +111,12 @@ def test_a_hardware_clock_is_mapped_to_ours(probe: Probe, start: Start) -> None:
 ])  # fmt: skip
 def test_wrong_devices_are_refused_by_name(probe: Probe, start: Start, devices: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        start_with(start, rs.context(), [SoftwareCamera("7")], devices=devices)
+        start(SoftwareContext(SoftwareCamera("7")), devices=devices)
 
 
 def test_a_mode_that_the_device_lacks_is_refused_with_those_it_has(probe: Probe, start: Start) -> None:
     with pytest.raises(UserError, match=f"no color of 640x480 at 30 Hz; it offers: Color {WIDTH}x{HEIGHT} at {FPS}"):
-        start_with(start, rs.context(), [SoftwareCamera("7")], devices="head=7", width=640, height=480)
+        start(SoftwareContext(SoftwareCamera("7")), devices="head=7", width=640, height=480)
 
 
 def test_without_any_device_the_node_says_so(probe: Probe, start: Start) -> None:

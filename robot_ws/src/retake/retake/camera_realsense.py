@@ -18,6 +18,7 @@ from retake.camera_station import CameraStation, read_devices
 from retake.errors import UserError
 from retake.parameters import declare
 from retake.realsense_device import Attached, RealSenseDevice
+from retake.realtime import CAMERA
 from retake.spin import run
 
 
@@ -50,7 +51,7 @@ class CameraRealsense(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(CameraRealsense, args)
+    return run(CameraRealsense, args, priority=CAMERA)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from retake.camera_station import CameraStation, read_devices
 from retake.errors import UserError
 from retake.parameters import declare
+from retake.realtime import CAMERA
 from retake.spin import run
 from retake.v4l2_device import V4l2Device, calibration, open_v4l2
 
@@ -51,7 +52,7 @@ class CameraV4l2(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(CameraV4l2, args)
+    return run(CameraV4l2, args, priority=CAMERA)
 
 
 if __name__ == "__main__":

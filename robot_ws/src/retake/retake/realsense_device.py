@@ -17,7 +17,7 @@ from retake.camera_station import CameraGone, Frame
 from retake.errors import UserError
 
 WAIT_MS = 1000  # a camera at the slowest rate sends every 200 ms
-QUEUE = 5  # frames that wait while this machine is busy; the oldest goes when it is full
+QUEUE = 15  # frames that wait while this machine is busy; librealsense holds no more than 16 by itself
 RECORDINGS = (".db3", ".bag")
 HOST_TIME = (rs.timestamp_domain.system_time, rs.timestamp_domain.global_time)
 # ROS has one name for all of Brown and Conrady's; the coefficients' order is the same (k1 k2 p1 p2 k3)

@@ -1,4 +1,4 @@
-"""Real-time priority for the processes of the control loop, where this machine permits it.
+"""Real-time priority for the processes of the control loop and the cameras, where this machine permits it.
 
 On 2 cores with three other busy programs beside the graph, the simulated robot lost 5-9 % of its time to pauses of up
 to 350 ms without it and 0.5 % with it, and a take-over at twice the cores' load failed or took 28-47 ms. The kernel
@@ -15,6 +15,7 @@ from rclpy.node import Node
 ROBOT = 30  # the robot side: a state that is late delays everything
 CONTROLLER = 20
 AUTHORITY = 10
+CAMERA = 5  # pictures for the policy may wait for control, not for anything else
 
 
 def prefer(node: Node, priority: int) -> None:
