@@ -150,7 +150,8 @@ class WireRobot:
 
     def _take(self, record: np.ndarray, heard: _Heard) -> None:
         n, slots = g1.NUM_JOINTS, record["motor"]
-        enabled = motor_modes(record)[:n] != 0
+        # rt/arm_sdk is taken whatever the modes are: Unitree's own examples leave them 0 there
+        enabled = (motor_modes(record)[:n] != 0) | (heard is self._arms)
         q, dq, tau, kp, kd = (slots[name][:n].astype(float) for name in ("q", "dq", "tau", "kp", "kd"))
         motors = Motors(q, dq, tau * enabled, kp * enabled, kd * enabled)
         if record["mode_pr"] != SERIES:

@@ -58,9 +58,10 @@ class StockWalk:
         command = self._controller.step(sensors, self._action)
         if self._action is None:
             self._action = self._controller.measured_action
-        else:
+        elif (change := self.height - float(self._action[g1.BASE_HEIGHT])) != 0.0:
             step = HEIGHT_M_S * g1.CONTROL_DT
-            self._action[g1.BASE_HEIGHT] += np.clip(self.height - self._action[g1.BASE_HEIGHT], -step, step)
+            self._action = self._action.copy()  # the controller takes a new action for a new array
+            self._action[g1.BASE_HEIGHT] += min(max(change, -step), step)
         if command.damp:
             return Motors(sensors.q, zero, zero, zero, g1.KD_DAMP)
         return Motors(command.q_des, command.dq_des, command.tau_ff, g1.KP, g1.KD)
