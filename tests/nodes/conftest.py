@@ -25,8 +25,8 @@ from retake import qos
 class Probe(Node):
     """The test's own node: publishes, and keeps what it hears."""
 
-    def __init__(self, context: rclpy.Context) -> None:
-        super().__init__("probe", namespace="g1", context=context)
+    def __init__(self, context: rclpy.Context, namespace: str = "g1") -> None:
+        super().__init__("probe", namespace=namespace, context=context)
         self.heard: dict[str, list[Any]] = {}
         self._executor_ = EventsExecutor(context=context)
         self._nodes: list[Node] = []
@@ -89,4 +89,4 @@ def probe() -> Iterator[Probe]:
 def options(probe: Probe, **parameters: Any) -> dict[str, Any]:
     """Constructor arguments for a node under test."""
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-    return {"context": probe.context, "namespace": "g1", "parameter_overrides": overrides}
+    return {"context": probe.context, "namespace": probe.get_namespace(), "parameter_overrides": overrides}
