@@ -13,6 +13,7 @@ from pathlib import Path
 
 import policies
 from controllers.rigs import RIGS, Rig, rig_of
+from retake.camera_choice import read_cameras
 from retake.errors import UserError
 
 ROBOTS = ("sim",)
@@ -41,6 +42,8 @@ ARGUMENTS = {
     "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
     "seed": Argument(0, "seed of the first episode; each further one takes the next integer"),
     "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),
+    "cameras": Argument("", "cameras other than the drawn ones: realsense head=SERIAL ...; v4l2 chest=/dev/v4l/... "
+                        "...; replay EPISODE"),
     "root": Argument("data/episodes", "folder that receives one folder per recorded episode"),
     "port": Argument(8080, "TCP port of the web panel, on loopback"),
     "headless": Argument(False, "true: no web panel"),
@@ -51,6 +54,9 @@ MODULES = {
     "g1_sim": "sim.g1_sim",
     "arm_sim": "sim.arm_sim",
     "camera_sim": "sim.camera_sim",
+    "camera_realsense": "retake.camera_realsense",
+    "camera_v4l2": "retake.camera_v4l2",
+    "camera_replay": "retake.camera_replay",
     "evaluator": "sim.evaluator",
     "whole_body_controller": "retake.whole_body_controller",
     "arm_controller": "retake.arm_controller",
@@ -163,17 +169,30 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     if not values["headless"]:
         graph.append(NodeSpec("teleop_web", rig.name, {
             "use_sim_time": True, "robot": rig.name, "port": values["port"], "visuals": _visuals(rig)}))
+    graph += _cameras(values, rig)
     graph += _stand_ins(values, rig, time)
     return graph
+
+
+def _cameras(values: Mapping[str, Value], rig: Rig) -> list[NodeSpec]:
+    """The nodes that publish pictures."""
+    choices = read_cameras(str(values["cameras"]), rig.cameras)
+    live = [choice.kind for choice in choices if choice.kind != "replay"]
+    if choices and (values["lockstep"] or live):
+        raise UserError(f"cameras:={values['cameras']} run by this machine's clock, the simulated robot by its own; "
+                        "only a replay in real time goes with it: write cameras:='replay EPISODE' lockstep:=false")
+    if choices:
+        return [NodeSpec(c.node, rig.name, {"use_sim_time": True, **c.parameters}) for c in choices]
+    draws = "from sim.gl import offscreen_context; offscreen_context(16, 16).free()"
+    own = {"lockstep": values["lockstep"], "task": values["task"]}
+    return [NodeSpec("camera_sim", rig.name, own, check=draws)]
 
 
 def _stand_ins(values: Mapping[str, Value], rig: Rig, time: Mapping[str, Value]) -> list[NodeSpec]:
     """The nodes that take the places of the robot's driver, its cameras and its operator."""
     own = {"lockstep": values["lockstep"]}
-    draws = "from sim.gl import offscreen_context; offscreen_context(16, 16).free()"
     world: dict[str, Value] = {"seed": values["seed"]}
     nodes = [
-        NodeSpec("camera_sim", rig.name, {**own, "task": values["task"]}, check=draws),
         NodeSpec("arm_sim", rig.name, {**own, **world, "robot": rig.name, "task": values["task"]}) if rig.arms else
         NodeSpec("g1_sim", rig.name, {**own, **world}),
     ]
