@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = __doc__
     commands = parser.add_subparsers(dest="command", required=True)
     press = commands.add_parser("press", help="hold buttons and sticks of the remote, then let go")
-    press.add_argument("buttons", nargs="*", choices=[*BUTTONS, []], metavar="BUTTON", help=", ".join(BUTTONS))
+    press.add_argument("buttons", nargs="*", metavar="BUTTON", help=", ".join(BUTTONS))
     press.add_argument("--hold", type=float, default=0.3, metavar="S", help="how long (%(default)s s)")
     for axis in AXES:
         press.add_argument(f"--{axis}", type=float, default=0.0, metavar="X", help="stick, -1 to 1")
@@ -62,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _press(node: Node, args: argparse.Namespace) -> None:
+    unknown = [name for name in args.buttons if name not in BUTTONS]
+    if unknown:
+        raise UserError(f"the remote has no {', '.join(unknown)}; it has {', '.join(BUTTONS)}")
     sticks = [getattr(args, axis) for axis in AXES]
     if not all(-1.0 <= value <= 1.0 for value in sticks) or not 0.0 < args.hold <= 60.0:
         raise UserError(f"sticks {sticks} and hold {args.hold} s; allowed: -1 to 1, and up to 60 s")

@@ -24,8 +24,8 @@ SPEAKS_FOR_DRIVERS = {
     "camera_realsense", "realsense_device",  # a camera's driver
 }  # fmt: skip
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
-# the graph lists the nodes that stand in for hardware; the command line names the module that collects from them
-MAY_SAY_SIM = {NODES / "graph.py", NODES / "cli.py"}
+# the graph and its arguments name what stands in for hardware; the command line names the modules that belong to it
+MAY_SAY_SIM = {NODES / "graph.py", NODES / "arguments.py", NODES / "cli.py"}
 ROS_MESSAGES = {"std_msgs", "sensor_msgs", "geometry_msgs", "trajectory_msgs", "nav_msgs", "diagnostic_msgs",
                 "std_srvs"}
 

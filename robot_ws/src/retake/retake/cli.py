@@ -15,6 +15,7 @@ COMMANDS = {
     "collect": ("sim.collect", "record episodes of the scripted expert"),
     "train": ("policies.train", "train a policy from recorded episodes"),
     "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
+    "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),
     "episodes": ("retake.episodes", "list recorded episodes"),
 }
 

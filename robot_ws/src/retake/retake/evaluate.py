@@ -18,9 +18,9 @@ from rich.table import Table
 from policies.statistics import wilson_interval
 from retake import up
 from retake.errors import UserError
-from retake.graph import Value, held_out_seed, read_arguments
+from retake.graph import ARGUMENTS, Value, held_out_seed, owns_clock, read_arguments
 
-DEFAULTS: dict[str, Value] = {"lockstep": True, "headless": True, "episodes": 50, "root": "build/eval_episodes"}
+DEFAULTS: dict[str, Value] = {"headless": True, "episodes": 50, "root": "build/eval_episodes"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """See the module."""
     held_out = held_out_seed()
-    values = read_arguments({**DEFAULTS, "seed": held_out, **up.split_words(args.arguments)})
+    words = up.split_words(args.arguments)
+    lockstep = owns_clock(words.get("robot", ARGUMENTS["robot"].default))
+    values = read_arguments({**DEFAULTS, "lockstep": lockstep, "seed": held_out, **words})
     if int(values["episodes"]) < 1:
         raise UserError(f"episodes:={values['episodes']} evaluates nothing; allowed: 1 and more; write episodes:=50")
     if int(values["seed"]) < held_out:

@@ -1,0 +1,109 @@
+"""What a graph can be asked for, by `retake up` and by the launch files: `name:=value`, read and refused alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import policies
+from controllers.rigs import RIGS
+from retake.errors import UserError
+
+ROBOTS = ("sim", "sim-wire", "hardware")
+BODIES = ("own", "stock")
+TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",)}  # the first: default
+ENDLESS = -1  # episodes
+NO_POLICY = "none"
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One `name:=value` of the command line and of the launch file; the default's type is the argument's type."""
+
+    default: Value
+    description: str
+    allowed: tuple[str, ...] = ()
+
+
+ARGUMENTS = {
+    "rig": Argument("g1", "which robot", tuple(RIGS)),
+    "robot": Argument("sim", "what moves: sim is MuJoCo; sim-wire is MuJoCo at the end of the robot's own cable, "
+                      "behind its driver; hardware is the machine", ROBOTS),
+    "interface": Argument("", "hardware: network interface of the cable to the robot"),
+    "dds_domain": Argument(-1, "DDS domain of the robot's own wire; -1: 0 of the machine, 1 of sim-wire"),
+    "body": Argument("own", "G1 through its driver: own moves all joints; stock leaves legs to the firmware", BODIES),
+    "release": Argument(False, "hardware, body:=own: end the firmware's motion service; the robot goes limp"),
+    "task": Argument("", "what the episodes are about: "
+                     + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),
+    "policy": Argument("", "folder of the checkpoint: model.safetensors and policy.json; by default the task's own, "
+                       "if it has one; none: no policy server"),
+    "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
+    "seed": Argument(0, "seed of the first episode; each further one takes the next integer"),
+    "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),
+    "cameras": Argument("", "cameras other than the drawn ones: realsense head=SERIAL ...; v4l2 chest=/dev/v4l/... "
+                        "...; replay EPISODE"),
+    "root": Argument("data/episodes", "folder that receives one folder per recorded episode"),
+    "port": Argument(8080, "TCP port of the web panel, on loopback"),
+    "headless": Argument(False, "true: no web panel"),
+    "result": Argument("build/episodes.json", "file in which the evaluator counts"),
+}
+
+def read_arguments(words: Mapping[str, str | Value]) -> dict[str, Value]:
+    """All arguments, from those given by name as text or value.
+
+    Raises:
+        UserError: an unknown name, a value of the wrong type, or one that is not allowed.
+    """
+    unknown = sorted(set(words) - set(ARGUMENTS))
+    if unknown:
+        raise UserError(f"no argument {', '.join(unknown)}; allowed: {', '.join(ARGUMENTS)}; write name:=value")
+    values = {name: _read(name, words[name]) if name in words else argument.default
+              for name, argument in ARGUMENTS.items()}
+    allowed = TASKS[str(values["rig"])]
+    values["task"] = values["task"] or allowed[0]
+    if values["task"] not in allowed:
+        raise UserError(f"unknown task {values['task']!r}; allowed for rig:={values['rig']}: {', '.join(allowed)}; "
+                        f"write task:={allowed[0]}")
+    values["policy"] = values["policy"] or _own_policy(str(values["task"]))
+    for name, low, high in (("port", 1, 65535), ("seed", 0, 2**31 - 1), ("episodes", ENDLESS, 10**6),
+                            ("dds_domain", -1, 232)):
+        if not low <= int(values[name]) <= high:
+            raise UserError(f"{name}:={values[name]} is out of range; allowed: {low} to {high}; choose another")
+    return values
+
+
+def _read(name: str, word: str | Value) -> Value:
+    argument = ARGUMENTS[name]
+    text = str(word)
+    if argument.allowed and text not in argument.allowed:
+        allowed = ", ".join(argument.allowed)
+        raise UserError(f"unknown {name} {text!r}; allowed: {allowed}; write {name}:={argument.default}")
+    if isinstance(argument.default, bool):
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise UserError(f"{name}:={text} is no truth value; allowed: true, false; write {name}:=true")
+    if isinstance(argument.default, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise UserError(f"{name}:={text} is no whole number; write {name}:={argument.default}") from None
+    return text
+
+
+def as_text(value: Value) -> str:
+    """A value as it is written after `name:=`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _own_policy(task: str) -> str:
+    """The checkpoint that comes with this package for a task, or `none`."""
+    name = f"policies/checkpoints/{task}"
+    return name if checkpoint_folder(name).is_dir() else NO_POLICY
+
+
+def checkpoint_folder(name: str) -> Path:
+    """The folder as named, or else the one of that name that is installed with the package."""
+    here, installed = Path(name).absolute(), Path(policies.__file__).resolve().parents[1] / name
+    return here if here.exists() or not installed.exists() else installed
