@@ -21,9 +21,9 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
-from benchmarks.graph import stolen_s
 from retake import qos
 from retake.conversions import stamp_ns
+from retake.doctor_machine import stolen_s
 
 NAMES = ("head", "left_wrist", "right_wrist")
 DOMAIN = 78  # a ROS domain of this bench's own

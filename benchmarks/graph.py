@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from retake.doctor_machine import stolen_s
+
 BUILD = Path("build/bench")
 DOMAIN = "77"  # a ROS domain of the bench's own
 EVALUATION_SEEDS = 50
@@ -72,12 +74,6 @@ def takeover_latency() -> dict[str, dict[str, Any]]:
                                     **{key: result[key] for key in kept}},
         "falls": {"value": int(result["fallen"])},
     }  # fmt: skip
-
-
-def stolen_s() -> float:
-    """CPU seconds that a virtual machine's host took from it since the start; 0 on a machine of its own."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()
-    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def _wait(process: subprocess.Popen) -> None:

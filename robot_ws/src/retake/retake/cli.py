@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("policies.train", "train a policy from recorded episodes"),
     "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
     "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),
+    "doctor": ("retake.doctor", "is this machine fit to run the robot?"),
     "episodes": ("retake.episodes", "list recorded episodes"),
 }
 

@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from retake.errors import UserError
@@ -19,14 +20,20 @@ CHECK_S = 60.0
 
 def check(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> None:
     """Raise UserError on the first thing that would keep the graph from running."""
+    for _, one in checks(values, graph):
+        one()
+
+
+def checks(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Name and check, each of which raises UserError when it finds something wrong."""
     if values["policy"] != NO_POLICY:
-        _check_checkpoint(checkpoint_folder(str(values["policy"])))
-    _check_disk(Path(str(values["root"])))
+        yield "policy", partial(_check_checkpoint, checkpoint_folder(str(values["policy"])))
+    yield "recordings", partial(_check_disk, Path(str(values["root"])))
     if not values["headless"]:
-        _check_port(int(values["port"]))
+        yield "panel", partial(_check_port, int(values["port"]))
     for spec in graph:
         if spec.check:
-            _check_code(spec)
+            yield spec.name, partial(_check_code, spec)
 
 
 def _check_checkpoint(folder: Path) -> None:
