@@ -42,7 +42,7 @@ class CameraRealsense(Node):
         if self.get_parameter("use_sim_time").value:
             raise UserError("camera_realsense stamps with this machine's clock; start it without use_sim_time")
         named = read_devices(settings.devices, "SERIAL")
-        attached = Attached(rs.context() if context_rs is None else context_rs)
+        attached = Attached(context_rs)
         mode = settings.width, settings.height, settings.fps
         devices = {name: RealSenseDevice(attached, serial, mode, settings.depth) for name, serial in named.items()}
         self.station = CameraStation(self, devices, settings.depth)

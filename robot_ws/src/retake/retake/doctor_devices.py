@@ -38,11 +38,9 @@ def cameras(choices: Sequence[CameraChoice], seconds: float) -> list[Finding]:
 def attached() -> Finding:
     """The cameras that this machine sees."""
     try:
-        import pyrealsense2 as rs
-
         from retake.realsense_device import Attached
 
-        serials = ", ".join(Attached(rs.context()).serials) or "none"
+        serials = ", ".join(Attached().serials) or "none"
     except ImportError:
         serials = "cannot say without pyrealsense2"
     paths = ", ".join(sorted(str(path) for path in Path("/dev/v4l/by-id").glob("*"))) or "none"
@@ -74,13 +72,11 @@ def stream(name: str, device: Device, seconds: float, fps: int = MODE[2]) -> Fin
 
 def _realsense(told: str) -> dict[str, Device]:
     try:
-        import pyrealsense2 as rs
+        from retake.realsense_device import Attached, RealSenseDevice
     except ImportError:
         remedy = "pip install 'retake[hardware]', on ARM build librealsense"
         raise UserError(f"pyrealsense2 is not installed; {remedy}") from None
-    from retake.realsense_device import Attached, RealSenseDevice
-
-    here = Attached(rs.context())
+    here = Attached()
     return {name: RealSenseDevice(here, serial, MODE, depth=False)
             for name, serial in read_devices(told, "SERIAL").items()}
 

@@ -28,7 +28,8 @@ MM = 1000.0
 class Attached:
     """The devices of a librealsense context by serial number. Its lock guards what librealsense's thread writes."""
 
-    def __init__(self, context: rs.context) -> None:
+    def __init__(self, context: rs.context | None = None) -> None:
+        context = rs.context() if context is None else context
         self._context = context
         self._lock = threading.Lock()
         self._devices: dict[str, rs.device] = {}
