@@ -95,12 +95,18 @@ YAM = ArmDescription(
     force_max=(50.0, 6.0),  # ours: what the wrist motors can hold
 )
 
+# (id on the arm's CAN bus, type) of each joint's motor, then the gripper's; positions count as the joints do (i2rt)
+YAM_MOTORS = ((1, "DM4340"), (2, "DM4340"), (3, "DM4340"), (4, "DM4310"), (5, "DM4310"), (6, "DM4310"), (7, "DM4310"))
+MOTOR_TIMEOUT_S = 0.4  # i2rt's setting: without a frame for so long a motor damps by itself
+TEMPERATURE_WARN_C, TEMPERATURE_MAX_C = 75, 90  # ours; winding and power stage switch off at 100 and 120 (motor)
+
 # The crank gripper, MJCF and i2rt.
 FINGER_STROKE = 0.0375  # m, of each finger from closed to open
 GRIPPER_TURN = 2.7  # rad of the motor from closed to open: 10 to 165 of the crank's degrees
 GRIPPER_KP = 20.0 * GRIPPER_TURN  # N·m of the motor per unit of opening; i2rt has 20 per rad
 GRIPPER_KD = 0.5 * GRIPPER_TURN
 GRIPPER_TAU_MAX = 0.7  # N·m, ours: 25 N a finger, which neither slips with a 0.5 kg cube nor crushes it
+GRIPPER_STROKE_PLAY = 0.35  # rad that a found stroke may differ from GRIPPER_TURN
 GRIPPER_DQ_MAX = 5.0  # 1/s: 13 rad/s of the motor
 
 

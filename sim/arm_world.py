@@ -1,7 +1,8 @@
 """Arms in MuJoCo on a table: physics, motors and sensors of any rig of YAM arms; no rendering, no ROS.
 
 The motor law runs inside the physics step as an affine actuator, as in sim/g1_world.py. A gripper's motor turns a crank
-that moves both fingers; here its torque acts on one finger, and a joint equality moves the other one.
+that moves both fingers; here its torque acts on one finger, and a joint equality moves the other one. The pads meet at
+opening 0: the MJCF lets them pass 2 mm into each other.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def _add_motors(spec: mujoco.MjSpec) -> None:
     for i, name in enumerate(d.joints):
         spec.joint(name).armature = d.armature[i]
         _add_motor(spec, name, d.kp[i], d.kd[i], d.tau_max[i])
+    spec.joint("left_finger").range, spec.joint("right_finger").range = (0, arm.FINGER_STROKE), (-arm.FINGER_STROKE, 0)
     spec.joint("left_finger").armature = d.armature[5] * LEVER**2
     scale = LEVER / arm.FINGER_STROKE
     _add_motor(spec, "left_finger", scale * arm.GRIPPER_KP, scale * arm.GRIPPER_KD, LEVER * arm.GRIPPER_TAU_MAX)
@@ -211,6 +213,15 @@ class ArmWorld:
         tau_ff = np.minimum(np.maximum(command.tau_ff, -self._tau_max), self._tau_max)
         self.data.ctrl[:] = self._lever * (tau_ff + self._kp * q_des + self._kd * command.dq_des)
         self.applied = JointCommand(q_des, command.dq_des, tau_ff)
+
+    def step_motor_law(
+        self, q_des: np.ndarray, dq_des: np.ndarray, tau_ff: np.ndarray, kp: np.ndarray, kd: np.ndarray
+    ) -> None:
+        """One PHYSICS_DT with motors that got these set-points and gains, (joints,) in the rig's units."""
+        scale = self._lever / self._unit
+        self.model.actuator_biasprm[:, 1], self.model.actuator_biasprm[:, 2] = -scale * kp, -scale * kd
+        self.data.ctrl[:] = self._lever * (tau_ff + kp * q_des + kd * dq_des)
+        mujoco.mj_step(self.model, self.data)
 
     def sensors(self) -> ArmSensors:
         """What the motors report."""

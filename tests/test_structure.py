@@ -22,6 +22,7 @@ HARDWARE_SDKS = {"unitree_sdk2py", "cyclonedds", "pyrealsense2", "i2rt", "can", 
 SPEAKS_FOR_DRIVERS = {
     "unitree_dds", "unitree_idl",  # the G1's wire, for its driver and for the other end
     "camera_realsense", "realsense_device",  # a camera's driver
+    "dm_bus", "dm_emulator",  # the arms' CAN bus, for their driver and for the other end
 }  # fmt: skip
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 # the graph and its arguments name what stands in for hardware; the command line names the modules that belong to it
