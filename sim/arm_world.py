@@ -136,6 +136,7 @@ class ArmWorld:
         self.data = mujoco.MjData(self.model)
         self._noise = Noise() if noise else None
         self._delay = command_delay
+        self._biasprm = self.model.actuator_biasprm.copy()
         self._indices(rig.arms)
         self._codec = RenderStateCodec(self.model, robot_roots(rig))
         self.reset(0)
@@ -168,6 +169,7 @@ class ArmWorld:
         """Arms at rest at `q` (joints,) or the home posture with open grippers; `seed` drives the noise only."""
         self._rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
+        self.model.actuator_biasprm[:] = self._biasprm  # step_motor_law may have changed it
         self.place_arms(self._home if q is None else q)
         self._pending: deque[JointCommand | None] = deque([None] * self._delay)
         self._held: np.ndarray | None = None

@@ -1,7 +1,8 @@
 """DM motors at the other end of a CAN bus: they answer as the real ones do, and their joints are those of an ArmWorld.
 
 Each motor keeps the newest MIT frame, damps when none has come for its timeout, and can be made to fail: an error code,
-silence, heat. Until every motor has had its first frame the arm rests on its stand. One thread steps the physics with the wall's clock and answers in between.
+silence, heat. Until every motor has had its first frame the arm rests on its stand. One thread steps the physics with
+the wall's clock and answers in between.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from controllers import arm
 from retake import dm_motor
+from retake.dm_bus import open_bus
 from retake.dm_motor import ANSWER_OFFSET, DISABLED, ENABLED, LOST_COMMUNICATION, MOTOR_TYPES, Feedback, MotorType
 from sim.arm_world import PHYSICS_DT, ArmWorld
 
@@ -22,6 +24,7 @@ GRIPPER_CLOSED = 0.4  # rad of the gripper's motor where the fingers meet: unkno
 DAMPING = 1.0  # N·m·s/rad of a motor that damps
 LATE_STEPS_MAX = 25
 STAND_KP, STAND_KD = 3000.0, 50.0
+POLL_S = 0.0003  # the buses are asked this often: a motor answers within 0.1 ms of its frame
 
 
 @dataclass
@@ -33,6 +36,7 @@ class EmulatedMotor:
     code: int = DISABLED
     heard_s: float = -1.0
     is_mute: bool = False
+    lost_zero: float = 0.0  # rad that it counts too much
     mos_c: int = 35
     rotor_c: int = 40
     registers: dict[int, int | float] = field(default_factory=dict)
@@ -54,10 +58,21 @@ class MotorChain:
         self.motors = {motor: EmulatedMotor(motor, MOTOR_TYPES[kind]) for motor, kind in arm.YAM_MOTORS}
         self._index = {motor: k for k, motor in enumerate(self.motors)}
         self.command = np.zeros((5, 7))  # q_des, dq_des, tau_ff, kp, kd in the rig's units
-        self._resting = set(self.motors)  # those without a first frame
         self._stand = np.zeros((5, 7))
-        self._stand[0], self._stand[3], self._stand[4] = world.sensors().q[self._part], STAND_KP, STAND_KD
+        self.switch_on()
+
+    def switch_on(self) -> None:
+        """Power after none: every motor is off, and the arm rests on its stand where it is."""
+        self._resting = set(self.motors)  # those without a first frame
+        for motor in self.motors.values():
+            motor.code, motor.is_mute = DISABLED, False
+        self._stand[0], self._stand[3], self._stand[4] = self._world.sensors().q[self._part], STAND_KP, STAND_KD
         self._stand[3, 6] = self._stand[4, 6] = 0.0  # the fingers are free
+
+    def switch_off(self) -> None:
+        """No power: silence."""
+        for motor in self.motors.values():
+            motor.is_mute = True
 
     def answer(self, message: can.Message) -> None:
         """React to one frame."""
@@ -109,7 +124,8 @@ class MotorChain:
     @staticmethod
     def _gear(motor: EmulatedMotor) -> tuple[float, float]:
         """rad of the motor per unit of the joint, and its angle at the joint's zero."""
-        return (arm.GRIPPER_TURN, GRIPPER_CLOSED) if motor.motor == arm.YAM_MOTORS[6][0] else (1.0, 0.0)
+        is_gripper = motor.motor == arm.YAM_MOTORS[6][0]
+        return (arm.GRIPPER_TURN, GRIPPER_CLOSED) if is_gripper else (1.0, motor.lost_zero)
 
     def _feedback(self, motor: EmulatedMotor) -> Feedback:
         sensors = self._world.sensors()
@@ -127,7 +143,7 @@ class EmulatedArms(threading.Thread):
     def __init__(self, world: ArmWorld, interface: str, channels: list[str]) -> None:
         super().__init__(name="emulated arms", daemon=True)
         self.world, self.stop = world, threading.Event()
-        buses = [can.Bus(interface=interface, channel=channel) for channel in channels]
+        buses = [open_bus(interface, channel) for channel in channels]
         self.chains = [MotorChain(bus, world, k) for k, bus in enumerate(buses)]
         self.lock = threading.Lock()  # held while the world is stepped or answers
 
@@ -150,11 +166,13 @@ class EmulatedArms(threading.Thread):
         while True:
             is_idle = True
             for chain in self.chains:
-                wait = max(0.0, due - time.monotonic()) / len(self.chains)
-                message = chain.bus.recv(wait)
-                if message is not None and not message.is_error_frame:
+                while (message := chain.bus.recv(0.0)) is not None:
                     is_idle = False
-                    with self.lock:
-                        chain.answer(message)
-            if time.monotonic() >= due and is_idle:
+                    if not message.is_error_frame:
+                        with self.lock:
+                            chain.answer(message)
+            left = due - time.monotonic()
+            if left <= 0:
                 return
+            if is_idle:
+                time.sleep(min(left, POLL_S))

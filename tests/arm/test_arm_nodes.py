@@ -41,7 +41,7 @@ class Graph:
 
 def test_a_person_inserts_the_peg_over_the_topics(yam_probe):
     graph = Graph(yam_probe, "arm_insert")
-    yam_probe.until(lambda: len(graph.references) > 5, 30)
+    yam_probe.until(lambda: len(graph.references) > 5, 60)
     assert yam_probe.call(Trigger, "take_over").success
     expert, last = None, 0
 
@@ -62,7 +62,7 @@ def test_a_person_inserts_the_peg_over_the_topics(yam_probe):
 
 def test_channels_of_another_robot_are_refused(yam_probe):
     graph = Graph(yam_probe, "arm_pick")
-    yam_probe.until(lambda: len(graph.references) > 2, 30)
+    yam_probe.until(lambda: len(graph.references) > 2, 60)
     from controllers.rigs import G1
 
     stamp = conversions.stamp_ns(graph.ticks[-1].header.stamp)

@@ -34,6 +34,7 @@ ARGUMENTS = {
     "interface": Argument("", "hardware: network interface of the cable to the robot"),
     "dds_domain": Argument(-1, "DDS domain of the robot's own wire; -1: 0 of the machine, 1 of sim-wire"),
     "body": Argument("own", "G1 through its driver: own moves all joints; stock leaves legs to the firmware", BODIES),
+    "can": Argument("can0", "hardware: CAN bus of each arm, comma-separated, left first"),
     "release": Argument(False, "hardware, body:=own: end the firmware's motion service; the robot goes limp"),
     "task": Argument("", "what the episodes are about: "
                      + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),

@@ -43,6 +43,7 @@ class Parameters:
     robot: str = field(default="yam", metadata={"description": "the rig of arms"})
     interface: str = field(default="socketcan", metadata={"description": "python-can's name for the kind of bus"})
     can: str = field(default="can0", metadata={"description": "one bus per arm, comma-separated, left first"})
+    patience_s: float = field(default=0.0, metadata={"description": "how long the motors may take to be switched on"})
     clear_errors: bool = field(default=False, metadata={"description": "switch motors on that report an error"})
 
 
@@ -69,7 +70,7 @@ class ArmDriver(Node):
         self.create_service(Trigger, "clear_errors", self._on_clear)
         parts = [rig.joint_names[7 * k : 7 * k + 7] for k in range(len(buses))]
         self._links = [ArmLink(MotorBus(given.interface, bus), part) for bus, part in zip(buses, parts, strict=True)]
-        self._loop = ArmLoop(rig, self._links, given.clear_errors, self._publish)
+        self._loop = ArmLoop(rig, self._links, given.clear_errors, given.patience_s, self._publish)
         self._loop.start()
         self._reported = 0
         self.create_timer(WATCH_S, self._watch, clock=STEADY)

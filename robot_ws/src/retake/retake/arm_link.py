@@ -5,8 +5,7 @@ Arrays (7,) are joint1 to joint6 in rad and the gripper's opening, 0 closed to 1
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,7 +18,8 @@ ANSWER_S = 0.003  # of a 4 ms cycle; seven answers take 1.8 ms
 SILENT_CYCLES = 25  # 100 ms without an answer: the motor is gone
 POSE_PLAY = 0.15  # rad beyond a limit that a zero may be off
 RANGE_PLAY = 0.01
-HOMING_TAU, HOMING_SPEED, STALLED_S, HOMING_S = 0.3, 0.2, 0.3, 4.0  # N·m, rad/s below which the fingers stand, s, s
+HOMING_TAU, HOMING_SPEED = 0.3, 0.2  # N·m; rad/s below which the fingers stand
+STALLED_CYCLES, HOMING_CYCLES = 75, 1500  # so long they must, and so long they may take
 
 
 class ArmLink:
@@ -35,6 +35,10 @@ class ArmLink:
         self._missed = np.zeros(7, dtype=int)  # cycles in a row
         self._codes = np.full(7, ENABLED)
         self._closed, self._stroke = 0.0, arm.GRIPPER_TURN  # rad of the gripper's motor
+
+    def is_powered(self) -> bool:
+        """True when the first motor answers."""
+        return self.bus.read(self._ids[0], dm_motor.CTRL_MODE) is not None
 
     def check(self) -> None:
         """Ask every motor who it is.
@@ -87,37 +91,46 @@ class ArmLink:
             raise BusError(f"{self.names[k]} says {self.q[k]:.2f} rad, allowed are {low[k]:.2f} to {high[k]:.2f}: its "
                            "zero is lost; put the arm into its zero pose and set it (i2rt's set_zero.py)")
 
-    def home_gripper(self, hold: Callable[[np.ndarray], np.ndarray]) -> None:
+    def home_gripper(self, hold: Callable[[np.ndarray], np.ndarray]) -> Iterator[bool]:
         """Close and open the fingers until they stand: where that is, the opening is 0 and 1.
 
+        One exchange for each item asked for, which is True once the gripper is homed; the arm is held meanwhile, and
+        after it, so that several arms can be homed together.
+
         Args:
-            hold: gravity torques (6,) for joints (6,); the arm is held meanwhile.
+            hold: gravity torques (6,) for joints (6,).
 
         Raises:
             BusError: the stroke is not a gripper's.
         """
         self._closed, self._stroke = 0.0, 1.0  # opening is the motor's angle now
-        closed, opened = (self._push_until_it_stands(sign * HOMING_TAU, hold) for sign in (-1.0, 1.0))
+        q_des = self.q.copy()
+        ends: list[float] = []
+        for torque in (-HOMING_TAU, HOMING_TAU):
+            still = 0  # answers in a row that say so
+            for cycle in range(HOMING_CYCLES):
+                self._push(q_des, hold, torque)
+                if self._missed[6] == 0:
+                    still = still + 1 if abs(self.dq[6]) < HOMING_SPEED and cycle > STALLED_CYCLES else 0
+                if still > STALLED_CYCLES:
+                    break
+                yield False
+            ends.append(float(self.q[6]))
+        closed, opened = ends
         if abs(opened - closed - arm.GRIPPER_TURN) > arm.GRIPPER_STROKE_PLAY:
             raise BusError(f"the gripper on {self.bus.channel} turns {opened - closed:.2f} rad from closed to open, "
                            f"expected are {arm.GRIPPER_TURN} ({arm.GRIPPER_STROKE_PLAY} more or less): clear the space "
                            "between the fingers and around them, then start again")
         self._closed, self._stroke = closed, opened - closed
+        self.q[6] = 1.0
+        while True:
+            yield True
+            self._push(q_des, hold, HOMING_TAU)
 
-    def _push_until_it_stands(self, torque: float, hold: Callable[[np.ndarray], np.ndarray]) -> float:
-        """Angle of the gripper's motor, rad, once it no longer moves under `torque` N·m."""
-        q_des, zero = self.q.copy(), np.zeros(7)
+    def _push(self, q_des: np.ndarray, hold: Callable[[np.ndarray], np.ndarray], torque: float) -> None:
+        """One exchange: the joints held at q_des, the gripper's motor at `torque` N·m."""
         kp, kd = np.append(arm.YAM.kp, 0.0), np.append(arm.YAM.kd, 0.02)
-        still_since = started = time.monotonic()
-        while time.monotonic() - started < HOMING_S:
-            cycle = time.monotonic()
-            self.exchange(q_des, zero, np.append(hold(self.q[:6]), torque), kp, kd)
-            if abs(self.dq[6]) > HOMING_SPEED or cycle - started < STALLED_S:
-                still_since = cycle
-            elif cycle - still_since > STALLED_S:
-                break
-            time.sleep(max(0.0, arm.CONTROL_DT - (time.monotonic() - cycle)))
-        return float(self.q[6])
+        self.exchange(q_des, np.zeros(7), np.append(hold(self.q[:6]), torque), kp, kd)
 
     def exchange(
         self, q_des: np.ndarray, dq_des: np.ndarray, tau: np.ndarray, kp: np.ndarray, kd: np.ndarray
@@ -139,6 +152,11 @@ class ArmLink:
                 self._take(k, answers[motor])
             else:
                 self._missed[k] += 1
+
+    @property
+    def is_fresh(self) -> bool:
+        """True when what every motor said is of the last two cycles."""
+        return bool((self._missed < 2).all())
 
     @property
     def missed(self) -> int:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -37,13 +38,15 @@ class ArmLoop(threading.Thread):
     """The thread writes `refusal`, `problem`, `is_holding` and the counters; others write `leased` and the events."""
 
     def __init__(
-        self, rig: Rig, links: Sequence[ArmLink], clear_errors: bool,
+        self, rig: Rig, links: Sequence[ArmLink], clear_errors: bool, patience_s: float,
         publish: Callable[[np.ndarray, np.ndarray, np.ndarray, JointCommand], None],
     ) -> None:  # fmt: skip
-        """`publish(q, dq, tau_est, applied)` is called in this thread after each cycle, arrays (joints,)."""
+        """`publish(q, dq, tau_est, applied)` is called in this thread after each cycle in which every motor is known,
+        arrays (joints,)."""
         super().__init__(name="arms", daemon=True)
         assert rig.arms is not None
         self._links, self._clear, self._publish = links, clear_errors, publish
+        self._patience_s = patience_s
         self._model = ArmModel(rig.arms)
         count, d = len(links), rig.arms.description
         self._kp, self._kd = (np.tile(np.append(gain, grip), count) for gain, grip in (
@@ -65,26 +68,32 @@ class ArmLoop(threading.Thread):
     def run(self) -> None:
         """Check, enable, home; then cycle until `stop` or until the bus refuses."""
         try:
+            until_s = time.monotonic() + self._patience_s
             for link in self._links:
+                while not link.is_powered() and time.monotonic() < until_s and not self.stop.is_set():
+                    time.sleep(0.1)
                 link.check()
             self._enable()
-            for k, link in enumerate(self._links):
-                link.home_gripper(lambda q, k=k: self._gravity_of(k, q))  # type: ignore[misc]
+            homing = [link.home_gripper(partial(self._gravity_of, k)) for k, link in enumerate(self._links)]
+            self._repeat(lambda: all([next(steps) for steps in homing]))  # a list: every arm gets its exchange
             self._ramp_from_s = time.monotonic()
-            due = time.monotonic()
-            while not self.stop.is_set():
-                self._cycle()
-                due += arm.CONTROL_DT
-                ahead = due - time.monotonic()
-                if ahead > 0:
-                    time.sleep(ahead)
-                elif ahead < -LATE_S:
-                    self.late, due = self.late + 1, time.monotonic()
+            self._repeat(self._cycle)
         except UserError as error:
             self.refusal = error
         finally:
             for link in self._links:
                 link.bus.close()
+
+    def _repeat(self, act: Callable[[], bool | None]) -> None:
+        """Call `act` every CONTROL_DT until it answers True, or until `stop`."""
+        due = time.monotonic()
+        while not self.stop.is_set() and not act():
+            due += arm.CONTROL_DT
+            ahead = due - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            elif ahead < -LATE_S:
+                self.late, due = self.late + 1, time.monotonic()
 
     def _enable(self) -> None:
         for link in self._links:
@@ -108,7 +117,8 @@ class ArmLoop(threading.Thread):
             self.missed += link.missed
         self.problem = self.problem or next((text for link in self._links if (text := link.problem())), "")
         self.cycles += 1
-        self._publish(self._stacked("q"), self._stacked("dq"), self._stacked("tau"), command)
+        if all(link.is_fresh for link in self._links):  # an old position must not get a new stamp
+            self._publish(self._stacked("q"), self._stacked("dq"), self._stacked("tau"), command)
 
     def _following(self, command: JointCommand) -> JointCommand:
         """The command inside the limits of joints and motors."""

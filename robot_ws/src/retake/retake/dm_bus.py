@@ -22,6 +22,13 @@ class BusError(UserError):
     """The bus or a motor on it cannot be used; the text says which and what to do."""
 
 
+def open_bus(interface: str, channel: str) -> can.BusABC:
+    """A bus by python-can's name; multicast, which carries emulated motors between processes, stays on this machine."""
+    if interface == "udp_multicast":
+        return can.Bus(interface=interface, channel=channel, hop_limit=0)
+    return can.Bus(interface=interface, channel=channel, bitrate=BITRATE)
+
+
 class MotorBus:
     """One CAN bus; all its methods belong to one thread."""
 
@@ -33,7 +40,7 @@ class MotorBus:
         """
         self.channel = channel
         try:
-            self._bus = can.Bus(interface=interface, channel=channel, bitrate=BITRATE)
+            self._bus = open_bus(interface, channel)
         except (can.CanError, OSError, ValueError) as error:
             raise BusError(f"CAN bus {channel} cannot be opened ({error}); plug the adapter in and run: "
                            f"sudo ip link set {channel} up type can bitrate {BITRATE}") from error
@@ -71,6 +78,7 @@ class MotorBus:
         Raises:
             BusError: the bus is down or off, or an answer is not a motor's.
         """
+        self._clear_input()  # an answer that came too late belongs to another question
         for motor, data in frames.items():
             self._send(motor, data)
         answers: dict[int, Feedback] = {}

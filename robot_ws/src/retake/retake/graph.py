@@ -34,6 +34,8 @@ MODULES = {
     "g1_wire": "sim.g1_wire",
     "g1_driver": "retake.g1_driver",
     "arm_sim": "sim.arm_sim",
+    "arm_wire": "sim.arm_wire",
+    "arm_driver": "retake.arm_driver",
     "camera_sim": "sim.camera_sim",
     "camera_realsense": "retake.camera_realsense",
     "camera_v4l2": "retake.camera_v4l2",
@@ -111,8 +113,6 @@ def owns_clock(robot: Value) -> bool:
 def _check_clock(values: Mapping[str, Value], rig: Rig) -> None:
     """Refuse what this robot cannot do."""
     robot = values["robot"]
-    if rig.arms and robot != "sim":
-        raise UserError(f"rig:={rig.name} has no robot:={robot}; allowed: sim; leave robot out")
     if values["lockstep"] and not owns_clock(robot):
         raise UserError(f"robot:={robot} does not wait for anybody; allowed with lockstep: sim; write lockstep:=false")
     if robot == "hardware" and values["episodes"] != 0:
@@ -143,8 +143,7 @@ def _robot(values: Mapping[str, Value], rig: Rig) -> list[NodeSpec]:
     """The robot's driver, or what stands in for it or for the robot at the other end of its cable."""
     world: dict[str, Value] = {"seed": values["seed"]}
     if rig.arms:
-        own = {"lockstep": values["lockstep"], "robot": rig.name, "task": values["task"]}
-        return [NodeSpec("arm_sim", rig.name, {**own, **world})]
+        return _arms(values, rig, world)
     if values["robot"] == "sim":
         return [NodeSpec("g1_sim", rig.name, {"lockstep": values["lockstep"], **world})]
     is_machine, given = values["robot"] == "hardware", int(values["dds_domain"])
@@ -155,6 +154,21 @@ def _robot(values: Mapping[str, Value], rig: Rig) -> list[NodeSpec]:
                                                  "release": values["release"]})]
     return [NodeSpec("g1_wire", rig.name, {**wire, **world, "crew": True}),
             NodeSpec("g1_driver", rig.name, {**body, "interface": "lo", "release": True, "patience_s": 60.0})]
+
+
+def _arms(values: Mapping[str, Value], rig: Rig, world: Mapping[str, Value]) -> list[NodeSpec]:
+    """The arms' driver, or what stands in for it or for the arms at the other end of their cables."""
+    own: dict[str, Value] = {"robot": rig.name, "task": values["task"]}
+    if values["robot"] == "sim":
+        return [NodeSpec("arm_sim", rig.name, {**own, **world, "lockstep": values["lockstep"]})]
+    if values["robot"] == "hardware":
+        return [NodeSpec("arm_driver", rig.name, {"robot": rig.name, "can": values["can"]})]
+    from sim.arm_wire import MULTICAST  # here: only this graph needs it
+
+    buses = ",".join(MULTICAST.split(",")[: len(rig.arms.mounts) if rig.arms else 0])
+    wire: dict[str, Value] = {"interface": "udp_multicast", "can": buses}
+    return [NodeSpec("arm_wire", rig.name, {**own, **world, **wire}),
+            NodeSpec("arm_driver", rig.name, {"robot": rig.name, "patience_s": 60.0, **wire})]
 
 
 def _operator(values: Mapping[str, Value], rig: Rig, time: Mapping[str, Value]) -> list[NodeSpec]:
