@@ -16,6 +16,7 @@ import time
 import cv2
 import numpy as np
 import rclpy
+from rclpy.duration import Duration
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -30,6 +31,7 @@ from tests.cameras.software_camera import FPS, SoftwareCamera, SoftwareContext
 
 SIZE = (640, 480)
 PICTURES = 8  # different ones, in turn
+ACKNOWLEDGE_S = 30.0
 SETTLE_S = 2.0  # of frames between the subscriptions being known here and the first that counts
 
 
@@ -48,7 +50,7 @@ def main() -> int:
     """Take frames for so many seconds once everybody listens."""
     seconds, is_raw = float(sys.argv[1]), "raw" in sys.argv[2:]
     rclpy.init()
-    cameras = {name: SoftwareCamera(f"00{index}", SIZE) for index, name in enumerate(NAMES)}
+    cameras = {name: SoftwareCamera(f"00{index}", SIZE, has_depth=False) for index, name in enumerate(NAMES)}
     node, send = _raw(cameras) if is_raw else _compressed(cameras)
     realtime.prefer(node, realtime.CAMERA)  # as the real node's process has
     executor = EventsExecutor()
@@ -64,7 +66,9 @@ def main() -> int:
             since_ns = time.time_ns()
         for index, camera in enumerate(cameras.values()):
             send(camera, drawn[(count + index) % PICTURES])
-    time.sleep(1.0)
+    time.sleep(1.0)  # the last ones are being encoded
+    for publisher in node.publishers:  # what is late is late, not lost
+        publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
     print(json.dumps({"frames": counted, "since_ns": since_ns}), flush=True)
     os._exit(0)  # threads of rclpy and librealsense are in the middle of their work
 

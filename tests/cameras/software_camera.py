@@ -16,8 +16,9 @@ DEPTH_UNITS_M = 0.001
 class SoftwareCamera:
     """Colour and depth of one mode; the pixels of frame n are n and its depth is 1000 + n units everywhere."""
 
-    def __init__(self, serial: str, size: tuple[int, int] = (WIDTH, HEIGHT), units_m: float = DEPTH_UNITS_M) -> None:
-        self.size, self._units_m = size, units_m
+    def __init__(self, serial: str, size: tuple[int, int] = (WIDTH, HEIGHT), units_m: float = DEPTH_UNITS_M,
+                 has_depth: bool = True) -> None:  # fmt: skip
+        self.size, self._units_m, self._has_depth = size, units_m, has_depth
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, "RealSense made of software")
         self.device.register_info(rs.camera_info.serial_number, serial)
@@ -51,9 +52,11 @@ class SoftwareCamera:
         taken_ms = time.time() * 1e3 if taken_ms is None else taken_ms
         width, height = self.size
         color = np.full((height, width, 3), self.number % 256, np.uint8) if picture is None else picture
-        depth = np.full((height, width), 1000 + self.number, np.uint16)
-        for sensor, profile, pixels, size in ((self._depth_sensor, self._depth, depth, 2),
-                                              (self._color_sensor, self._color, color, 3)):  # fmt: skip
+        frames = [(self._color_sensor, self._color, color, 3)]
+        if self._has_depth:
+            depth = np.full((height, width), 1000 + self.number, np.uint16)
+            frames.insert(0, (self._depth_sensor, self._depth, depth, 2))
+        for sensor, profile, pixels, size in frames:
             frame = rs.software_video_frame()
             frame.pixels, frame.bpp, frame.stride = pixels, size, width * size
             frame.timestamp, frame.domain, frame.frame_number = taken_ms, domain, self.number
