@@ -100,6 +100,8 @@ class RobotSim(Node):
     def _begin(self, start_ns: int, seed: int) -> None:
         """A new run of the world: the robot is held until the first command."""
         self._seed = seed
+        self._controller.restart()
+        self._cameras.restart()
         self._task.randomise(seed)
         self._now = self._start = start_ns
         self._rendered_ns = start_ns - self._camera_ns

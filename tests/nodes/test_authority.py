@@ -13,6 +13,7 @@ from controllers import g1
 from controllers.rigs import G1
 from retake import conversions, qos
 from retake.authority import AuthorityNode
+from retake.lockstep import PATIENCE_S
 
 from .conftest import Probe, options
 
@@ -171,6 +172,6 @@ def test_lockstep_goes_on_without_a_policy_that_does_not_answer(probe: Probe) ->
     bench = Bench(probe, lockstep=True, policy=True)
     bench.tick(5)
     bench.send_tick()
-    probe.until(lambda: bench.stamp() == bench.now, timeout_s=4.0)
+    probe.until(lambda: bench.stamp() == bench.now, timeout_s=PATIENCE_S + 5.0)
     bench.tick(10)
     assert "lockstep.policy_server" in bench.node._diagnostics._trouble

@@ -14,6 +14,7 @@ from controllers import g1
 from controllers.rigs import G1
 from retake import conversions, qos
 from retake.errors import UserError
+from retake.lockstep import PATIENCE_S
 from retake.whole_body_controller import WholeBodyController
 from retake.wire import ImuCodec, JointStateCodec
 
@@ -161,7 +162,7 @@ def test_lockstep_goes_on_without_an_authority_that_does_not_answer(probe: Probe
     robot = Robot(probe, lockstep=True)
     robot.answer(START)
     robot.send(START + 2 * MS)
-    probe.until(lambda: len(robot.commands) == 2, timeout_s=4.0)
+    probe.until(lambda: len(robot.commands) == 2, timeout_s=PATIENCE_S + 5.0)
     robot.answer(START + 4 * MS)  # at once
     assert "lockstep.authority" in robot.node._diagnostics._trouble
     robot.reference.publish(conversions.action_message(g1.HOME_ACTION, START, G1))

@@ -10,7 +10,7 @@ from controllers import g1
 browser = pytest.importorskip("browser", reason="selenium is missing: pip install -e .[dev]")
 from waiting import wait_for  # noqa: E402
 
-from retake.panel_scene import CAMERA_VIEW  # noqa: E402
+from retake.panel_scene import G1_VIEW  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER),
                                 reason="no Chromium: apt install chromium chromium-driver")
@@ -34,7 +34,7 @@ def test_take_over_drag_hand_back(stub, page):
     np.testing.assert_allclose(stub.actions[0], g1.HOME_ACTION, atol=1e-6)  # it begins where the robot is
 
     hand = g1.HOME_ACTION[g1.LEFT_POSITION]
-    page.drag(hand + [0, 0, 0.16], hand + [0, 0, 0.30], CAMERA_VIEW)  # by the gizmo's vertical arrow
+    page.drag(hand + [0, 0, 0.16], hand + [0, 0, 0.30], G1_VIEW)  # by the gizmo's vertical arrow
     wait_for(lambda: stub.actions[-1][2] > hand[2] + 0.05)
     changed = np.abs(stub.actions[-1] - g1.HOME_ACTION) > 0.005
     assert [g1.ACTION_CHANNELS[i] for i in np.flatnonzero(changed)] == ["left_ee.z"]

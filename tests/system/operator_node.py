@@ -138,6 +138,14 @@ class Operator:
         self.until(lambda: stamp in self._sources, what=f"provenance of the reference at {stamp} ns")
         return self._sources[stamp]
 
+    def check_no_jumps(self) -> None:
+        """Position channels of the reference never moved faster than the robot's limits, across all hand-overs."""
+        for (before_ns, before), (after_ns, after) in zip(self.references, self.references[1:], strict=False):
+            dt = (after_ns - before_ns) / 1e9
+            if 0 < dt < 0.1:  # not across a reset
+                linear = [i for i, name in enumerate(g1.ACTION_CHANNELS) if ".q" not in name]
+                assert np.all(np.abs(after - before)[linear] <= g1.ACTION_SPEED[linear] * dt + 1e-6)
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self.heard[status.name] = time.monotonic(), status

@@ -18,7 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from controllers.authority_core import MS, AuthorityCore, Provenance
+from controllers.authority_core import FUTURE_NS, MS, AuthorityCore, Provenance
 from controllers.rigs import rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
@@ -53,6 +53,9 @@ class AuthorityNode(Node):
         self._core = AuthorityCore(self._rig, chunk_delay_ns=CHUNK_DELAY_NS if parameters.lockstep else 0)
         self._pending: JointTrajectory | None = None  # the tick that waits for its chunk
         self._first_tick_ns = 0  # of this run of the world
+        self._tick_ns = -1  # the newest that was answered
+        self._is_lockstep = parameters.lockstep
+        self._early: JointTrajectory | None = None  # a chunk that came before its world's first tick
         self._said: tuple[object, ...] = ()
         self._reference = self.create_publisher(JointTrajectory, "reference", qos.SEND)
         self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.SEND)
@@ -79,6 +82,9 @@ class AuthorityNode(Node):
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
+        if self._is_lockstep and stamp > self._tick_ns + FUTURE_NS:  # a new world's, overtaking its first tick
+            self._early = message
+            return
         try:
             self._core.offer_chunk(stamp, *conversions.chunk_from(message, self._rig), policy=self._policy_hash)
         except ValueError as error:
@@ -115,11 +121,16 @@ class AuthorityNode(Node):
         self._diagnostics.count("tick")
         self._say_authority()
         self._say_source(provenance)
+        self._tick_ns = stamp
+        early, self._early = self._early, None
+        if early is not None:
+            self._on_chunk(early)
 
     def _lacks_chunk(self, stamp: int) -> bool:
         """True in lockstep while the chunk that is due by the tick at `stamp` may still come."""
         if self._core.is_restart(stamp):
             self._first_tick_ns = stamp
+            self._policy.restart()
         due = (stamp - CHUNK_DELAY_NS) // self._inference_ns * self._inference_ns
         if due < self._first_tick_ns or self._core.newest_chunk_ns >= due:
             return False

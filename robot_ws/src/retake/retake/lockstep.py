@@ -11,7 +11,7 @@ from rclpy.node import Node
 from retake.diagnostics import Diagnostics
 from retake.spin import STEADY
 
-PATIENCE_S = 2.0  # wall time
+PATIENCE_S = 10.0  # wall time; at 2 s a loaded machine went on without a policy that was still thinking
 CHECK_S = 0.25
 
 
@@ -26,6 +26,11 @@ class Awaited:
         self._is_absent = not enabled
         self._since: float | None = None
         self._timer = node.create_timer(CHECK_S, self._check, clock=STEADY) if enabled else None
+
+    def restart(self) -> None:
+        """Another run of the world: who had not answered yet in the last one is waited for like everybody."""
+        self._since = None
+        self.answered()
 
     def should_wait(self) -> bool:
         """True while the answer may still come; the first call starts the clock."""

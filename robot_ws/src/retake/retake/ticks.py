@@ -41,6 +41,7 @@ class Ticks:
         """Another run of the world: nothing from before counts."""
         self._reference = None
         self._stamps.clear()
+        self._authority.restart()
 
     def is_due(self, before: int, stamp: int) -> bool:
         """True when a tick lies between the states at `before` and `stamp`, ns."""
