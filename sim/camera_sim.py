@@ -1,8 +1,8 @@
 """Stands in for the camera drivers: draws what the robot's cameras see, in a process of its own.
 
 In: render_state (15 Hz, from the simulated robot). Out for each camera, with the state's stamp:
-camera/<name>/color/camera_info and camera/<name>/color/image_raw/compressed (JPEG; QoS CAMERA); then `rendered`, for the
-robot in lockstep; diagnostics 1 Hz.
+camera/<name>/color/camera_info and camera/<name>/color/image_raw/compressed (JPEG; QoS CAMERA); then `rendered`, for
+the robot in lockstep; diagnostics 1 Hz.
 No render state: no pictures. Real time: when drawing falls behind, older states are skipped.
 """
 
