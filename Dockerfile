@@ -7,7 +7,7 @@ ARG EXTRA=hardware
 ENV PIP_NO_CACHE_DIR=1
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    ca-certificates iproute2 libegl1 libgl1 libgl1-mesa-dri libosmesa6 libusb-1.0-0 make python3 python3-venv \
+    ca-certificates iproute2 libegl1 libgl1 libgl1-mesa-dri libgomp1 libosmesa6 libusb-1.0-0 make python3 python3-venv \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/retake
 COPY . .

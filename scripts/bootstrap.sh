@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 EXTRA=${1:-dev,hardware}
 VENV=${VENV:-.venv}
 ROBOT_MODEL="mjlab==1.6.0"  # only its G1 files are wanted; its dependencies are not, hence --no-deps
+TEST_ARMS="example-robot-data==6.0.0"  # URDFs of arms for the tests of arms with a ROS 2 driver; the same
 PIP_PIN="pip==26.3"         # older resolvers try hundreds of versions before they find ours
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -34,13 +35,14 @@ find_python() {
     fail "no Python 3.10, 3.11 or 3.12 here; install one, or name it: make ${MAKECMDGOALS:-demo} PYTHON=/path/to/python3.11"
 }
 
-# 1. Libraries for drawing without a screen. Asked of the loader, not of dpkg: other distributions have them too.
+# 1. Libraries for drawing without a screen, and one that a wheel lacks. Asked of the loader, not of dpkg: other distributions have them too.
 missing=()
 has_library() { "$1" -c "import ctypes; ctypes.CDLL('$2')" 2>/dev/null; }
 python=$(find_python)
 has_library "$python" libEGL.so.1 || missing+=(libegl1)
 has_library "$python" libOSMesa.so.8 || missing+=(libosmesa6)
 has_library "$python" libGL.so.1 || missing+=(libgl1)
+has_library "$python" libgomp.so.1 || missing+=(libgomp1)  # pinocchio's wheel takes it for granted
 compgen -G "/usr/lib/*/dri/swrast_dri.so" >/dev/null || compgen -G "/usr/lib/*/libgallium*.so" >/dev/null \
     || missing+=(libgl1-mesa-dri)
 "$python" -c "import venv, ensurepip" 2>/dev/null || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
@@ -73,7 +75,7 @@ PY
 else
     pip install -e ".[$EXTRA]"
 fi
-pip install --no-deps "$ROBOT_MODEL"
+pip install --no-deps "$ROBOT_MODEL" "$TEST_ARMS"
 
 # 4. What is made once: the robot's decimated meshes, the controller's compiled functions.
 "$VENV/bin/python" -c "from sim.assets import g1_visuals; g1_visuals()"
