@@ -15,13 +15,15 @@ def test_several_kinds_each_told_its_devices() -> None:
     assert (second.node, second.parameters) == ("camera_v4l2", {"devices": "chest=/dev/v4l/by-id/usb-1"})
     assert {first.node, second.node, "camera_replay"} <= set(MODULES)
     assert read_cameras("", ("head",)) == []
+    (deep,) = read_cameras("rgbd head=01", ("head",))
+    assert (deep.node, deep.parameters) == ("camera_realsense", {"devices": "head=01", "depth": True})
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("zed head=1", "cannot read 'zed head=1'; allowed kinds: realsense, v4l2, replay"),
+    ("zed head=1", "cannot read 'zed head=1'; allowed kinds: realsense, rgbd, v4l2, replay"),
     ("replay", "cannot read 'replay'"),
-    ("realsense head=1; realsense chest=2", "a kind or a camera twice"),
-    ("realsense head=1; v4l2 head=/dev/video0", "a kind or a camera twice"),
+    ("realsense head=1; rgbd chest=2", "are one. or a camera twice"),
+    ("realsense head=1; v4l2 head=/dev/video0", "a camera twice"),
     ("realsense tail=1", "no camera tail on this robot; it has: head, chest"),
 ])  # fmt: skip
 def test_what_it_refuses(text: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""`cameras:=` in words: which camera nodes a graph has, and what each is told."""
+"""`cameras:=` in words: which camera nodes a graph has, and what each is told. `rgbd` is realsense with depth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from retake.errors import UserError
 
-KINDS = {"realsense": "devices", "v4l2": "devices", "replay": "episode"}  # the node camera_<kind> and its parameter
+KINDS = {  # the node, the parameter that is told, and others
+    "realsense": ("camera_realsense", "devices", {}),
+    "rgbd": ("camera_realsense", "devices", {"depth": True}),
+    "v4l2": ("camera_v4l2", "devices", {}),
+    "replay": ("camera_replay", "episode", {}),
+}  # fmt: skip
 EXAMPLE = "write cameras:='realsense head=SERIAL; v4l2 chest=/dev/v4l/by-id/NAME' or cameras:='replay EPISODE'"
 
 
@@ -22,12 +27,13 @@ class CameraChoice:
     @property
     def node(self) -> str:
         """Its name."""
-        return f"camera_{self.kind}"
+        return KINDS[self.kind][0]
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str | bool]:
         """Its own parameters."""
-        return {KINDS[self.kind]: self.told}
+        _, parameter, others = KINDS[self.kind]
+        return {parameter: self.told, **others}
 
 
 def read_cameras(text: str, known: Sequence[str]) -> list[CameraChoice]:
@@ -41,12 +47,12 @@ def read_cameras(text: str, known: Sequence[str]) -> list[CameraChoice]:
         kind, _, told = part.partition(" ")
         if kind not in KINDS or not told.strip():
             raise UserError(f"cannot read {part!r}; allowed kinds: {', '.join(KINDS)}; {EXAMPLE}")
-        names = tuple(word.partition("=")[0] for word in told.split()) if KINDS[kind] == "devices" else ()
+        names = tuple(word.partition("=")[0] for word in told.split()) if KINDS[kind][1] == "devices" else ()
         choices.append(CameraChoice(kind, told.strip(), names))
-    kinds, names = [c.kind for c in choices], [name for c in choices for name in c.names]
-    if len(set(kinds)) < len(kinds) or len(set(names)) < len(names):
-        raise UserError(f"{text!r} names a kind or a camera twice; {EXAMPLE}")
-    strange = [name for name in names if name not in known]
+    nodes, cameras = [c.node for c in choices], [name for c in choices for name in c.names]
+    if len(set(nodes)) < len(nodes) or len(set(cameras)) < len(cameras):
+        raise UserError(f"{text!r} names a kind (realsense and rgbd are one) or a camera twice; {EXAMPLE}")
+    strange = [name for name in cameras if name not in known]
     if strange:
         raise UserError(f"no camera {', '.join(strange)} on this robot; it has: {', '.join(known)}; {EXAMPLE}")
     return choices

@@ -27,7 +27,7 @@ def cameras(choices: Sequence[CameraChoice], seconds: float) -> list[Finding]:
     found = []
     for choice in named:
         try:
-            devices = _realsense(choice.told) if choice.kind == "realsense" else _v4l2(choice.told)
+            devices = _realsense(choice.told) if choice.node == "camera_realsense" else _v4l2(choice.told)
         except UserError as error:
             found.append(bad("camera", str(error)))
             continue

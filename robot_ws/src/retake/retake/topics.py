@@ -24,6 +24,7 @@ def recorded_topics(cameras: Sequence[str]) -> dict[str, type]:
     """TOPICS and those of the cameras, named as realsense2_camera has them."""
     topics = dict(TOPICS)
     for camera in cameras:
-        topics[f"camera/{camera}/color/image_raw/compressed"] = CompressedImage
-        topics[f"camera/{camera}/color/camera_info"] = CameraInfo
+        for view, transport in (("color", "compressed"), ("aligned_depth_to_color", "compressedDepth")):
+            topics[f"camera/{camera}/{view}/image_raw/{transport}"] = CompressedImage
+            topics[f"camera/{camera}/{view}/camera_info"] = CameraInfo
     return topics
