@@ -110,7 +110,7 @@ GRIPPER_STROKE_PLAY = 0.35  # rad that a found stroke may differ from GRIPPER_TU
 GRIPPER_DQ_MAX = 5.0  # 1/s: 13 rad/s of the motor
 
 
-def _layout(sides: tuple[str, ...], lower: np.ndarray, upper: np.ndarray, has_gripper: bool) -> ActionLayout:
+def make_layout(sides: tuple[str, ...], lower: np.ndarray, upper: np.ndarray, has_gripper: bool) -> ActionLayout:
     """Poses and grippers of the sides; lower and upper (3,) bound the hands' positions in the rig's frame, m."""
     channels: list[str] = []
     rows: list[tuple[float, float, float, float]] = []  # lower, upper, speed, acceleration
@@ -138,5 +138,29 @@ def arm_joint_names(description: ArmDescription, mounts: tuple[Mount, ...]) -> t
 
 SINGLE = Arms(YAM, (Mount("left"),))
 PAIR = Arms(YAM, (Mount("left", y=0.25), Mount("right", y=-0.25)))  # ours: side by side at one edge of a table
-YAM_LAYOUT = _layout(("left",), np.array([0.10, -0.40, 0.0]), np.array([0.60, 0.40, 0.50]), True)
-BIMANUAL_LAYOUT = _layout(("left", "right"), np.array([0.10, -0.55, 0.0]), np.array([0.60, 0.55, 0.50]), True)
+YAM_LAYOUT = make_layout(("left",), np.array([0.10, -0.40, 0.0]), np.array([0.60, 0.40, 0.50]), True)
+BIMANUAL_LAYOUT = make_layout(("left", "right"), np.array([0.10, -0.55, 0.0]), np.array([0.60, 0.55, 0.50]), True)
+
+# A Franka Panda behind its own ROS 2 driver, as an example of such arms. URDF: of the `example-robot-data` wheel; gains
+# and accelerations are ours and move nothing, the arm's own driver takes positions. Its gripper is not driven.
+PANDA = ArmDescription(
+    model="panda",
+    joints=tuple(f"panda_joint{k}" for k in range(1, 8)),
+    ee_link="panda_hand_tcp",
+    ee_position=(0.0, 0.0, 0.0),
+    ee_quat_xyzw=(0.5**0.5, 0.0, 0.5**0.5, 0.0),  # our x is the tcp's z, our z its x
+    q_lower=_values(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),  # URDF
+    q_upper=_values(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    q_home=_values(0.0, -0.785, 0.0, -2.356, 0.0, 1.571, 0.785),  # Franka's own ready pose
+    dq_max=_values(1.3, 1.3, 1.3, 1.3, 1.5, 1.5, 1.5),  # 0.6 of the URDF's
+    ddq_max=_values(7.5, 5.0, 7.5, 7.5, 10.0, 10.0, 10.0),  # half of Franka's
+    tau_max=_values(87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0),  # URDF
+    armature=_values(0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1),
+    kp=_values(600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0),
+    kd=_values(30.0, 30.0, 30.0, 30.0, 10.0, 10.0, 5.0),
+    has_gripper=False,
+    stiffness=(1500.0, 60.0),
+    force_max=(60.0, 10.0),
+)
+FRANKA = Arms(PANDA, (Mount("left"),))
+PANDA_LAYOUT = make_layout(("left",), np.array([0.25, -0.6, 0.0]), np.array([0.75, 0.6, 0.8]), False)

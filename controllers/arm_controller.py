@@ -18,7 +18,7 @@ from controllers.arm import CONTROL_DT, GRIPPER_DQ_MAX, GRIPPER_KP, ArmDescripti
 from controllers.arm_model import ArmModel
 from controllers.joint_command import JointCommand
 from controllers.quadratic_program import HARD, SOFT, UNBOUNDED
-from controllers.rigs import Rig
+from controllers.rigs import YAM, Rig
 
 FILTER_HZ = 8.0  # of the reference filter: 50 Hz steps come out smooth, 40 ms behind
 GAIN = 25.0  # 1/s, how fast the commanded hands close what they miss
@@ -227,3 +227,11 @@ def _indices(rig: Rig, description: ArmDescription, arms: int) -> tuple[np.ndarr
     grippers = np.array([m + k * (m + extra) for k in range(arms * extra)], dtype=np.int64)
     channels = [i for i, name in enumerate(rig.layout.channels) if name.endswith("_gripper")]
     return arm, grippers, np.array(channels, dtype=np.int64)
+
+
+def compile_all() -> None:
+    """Compile every function that a step uses, once per machine and version; takes some 20 s the first time."""
+    controller = ArmController(YAM)
+    zero = np.zeros(len(YAM.joint_names))
+    for _ in range(2):
+        controller.step(ArmSensors(zero, zero, zero), YAM.home_action)

@@ -18,8 +18,11 @@ from controllers.arm import ArmDescription, Arms, Mount
 CAPSULE_RADIUS_MIN = 0.002  # m; smaller geoms are contact points of fingertips, the plates beside them suffice
 PLAY = 0.01  # m; link pairs nearer than this in the home posture are made to touch and are not kept apart
 IK_STEPS, IK_DAMPING = 60, 1e-5
-_FILES = {  # model: (package, path in it, remedy)
+_ROBOTS = "../../../../share/example-robot-data/robots"  # from the package of a wheel that is laid out as pin's
+_FILES = {  # model: (package, path from it, remedy)
     "i2rt_yam": ("mjlab", "asset_zoo/robots/i2rt_yam/xmls/yam.xml", "pip install --no-deps mjlab==1.6.0"),
+    "panda": ("pinocchio", f"{_ROBOTS}/panda_description/urdf/panda.urdf",
+              "pip install --no-deps example-robot-data==6.0.0"),
 }
 
 
@@ -36,7 +39,7 @@ def model_path(model: str) -> Path:
     package, inside, remedy = _FILES[model]
     found = importlib.util.find_spec(package)
     for folder in list(found.submodule_search_locations or []) if found else []:
-        path = Path(folder) / inside
+        path = (Path(folder) / inside).resolve()
         if path.is_file():
             return path
     raise FileNotFoundError(f"the model {model} is missing; install it with: {remedy}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controllers import arm, channels, g1
+from controllers import arm, channels, g1, rotations
 from controllers.action_layout import ActionLayout
 
 
@@ -42,32 +42,39 @@ G1 = Rig(
 )  # fmt: skip
 
 # a hand that pushes with all its force is 6 cm behind its reference; wrists turn under load
-_HAND_TOLERANCE = [0.06] * 3 + [0.4] * 3 + [np.inf]
+_HAND_TOLERANCE = [0.06] * 3 + [0.4] * 3
 
 
-def _arm_rig(name: str, arms: arm.Arms, layout: ActionLayout, cameras: tuple[str, ...]) -> Rig:
-    mounts = arms.mounts
-    home = np.concatenate([np.array([x, y, z, *_FINGERS_DOWN, 1.0]) for x, y, z in _homes(mounts)])
+def arm_rig(
+    name: str, arms: arm.Arms, layout: ActionLayout, cameras: tuple[str, ...], positions: np.ndarray, R: np.ndarray
+) -> Rig:
+    """A rig of arms whose hands are at home at positions (arms, 3), rotations R (arms, 3, 3), grippers open."""
+    mounts, opening = arms.mounts, [1.0] if arms.description.has_gripper else []
+    home = np.concatenate([[*p, *rotations.from_matrix(r), *opening] for p, r in zip(positions, R, strict=True)])
     return Rig(
         name=name, frame="base_link", joint_names=arm.arm_joint_names(arms.description, mounts), layout=layout,
-        home_action=home, pose_tolerance=np.array(_HAND_TOLERANCE * len(mounts)),
+        home_action=home, pose_tolerance=np.array((_HAND_TOLERANCE + [np.inf] * len(opening)) * len(mounts)),
         grasps=tuple(i for i, channel in enumerate(layout.channels) if channel.endswith("_gripper")),
         controller="arm_controller", cameras=cameras, control_dt=arm.CONTROL_DT, reference_dt=arm.REFERENCE_DT,
         camera_dt=arm.CAMERA_DT, arms=arms,
     )  # fmt: skip
 
 
-_FINGERS_DOWN = (0.0, float(np.sqrt(0.5)), 0.0, float(np.sqrt(0.5)))  # x y z w: the hand's x looks down
+def _fingers_down(
+    name: str, arms: arm.Arms, layout: ActionLayout, cameras: tuple[str, ...], ahead: float, height: float
+) -> Rig:
+    """Hands at home `ahead` of their mounts and so high, m."""
+    R = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the hand's x looks down
+    positions = np.array([[mount.x + ahead, mount.y, height] for mount in arms.mounts])
+    return arm_rig(name, arms, layout, cameras, positions, np.array([R] * len(arms.mounts)))
 
 
-def _homes(mounts: tuple[arm.Mount, ...]) -> list[tuple[float, float, float]]:
-    return [(mount.x + 0.30, mount.y, 0.14) for mount in mounts]
-
-
-YAM = _arm_rig("yam", arm.SINGLE, arm.YAM_LAYOUT, ("wrist", "front"))
-BIMANUAL_YAM = _arm_rig("bimanual_yam", arm.PAIR, arm.BIMANUAL_LAYOUT,
-                        ("left_wrist", "right_wrist", "front"))  # fmt: skip
-RIGS: dict[str, Rig] = {rig.name: rig for rig in (G1, YAM, BIMANUAL_YAM)}
+YAM = _fingers_down("yam", arm.SINGLE, arm.YAM_LAYOUT, ("wrist", "front"), 0.30, 0.14)
+BIMANUAL_YAM = _fingers_down(
+    "bimanual_yam", arm.PAIR, arm.BIMANUAL_LAYOUT, ("left_wrist", "right_wrist", "front"), 0.30, 0.14
+)
+PANDA = _fingers_down("panda", arm.FRANKA, arm.PANDA_LAYOUT, ("wrist", "front"), 0.45, 0.40)
+RIGS: dict[str, Rig] = {rig.name: rig for rig in (G1, YAM, BIMANUAL_YAM, PANDA)}
 
 
 def rig_of(name: str) -> Rig:

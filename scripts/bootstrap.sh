@@ -78,6 +78,7 @@ fi
 pip install --no-deps "$ROBOT_MODEL" "$TEST_ARMS"
 
 # 4. What is made once: the robot's decimated meshes, the controller's compiled functions.
-"$VENV/bin/python" -c "from sim.assets import g1_visuals; g1_visuals()"
+"$VENV/bin/python" -c "from sim.assets import g1_visuals, yam_visuals; g1_visuals(); yam_visuals()"
 "$VENV/bin/python" -c "from controllers.g1_controller import G1Controller; G1Controller()"
+"$VENV/bin/python" -c "from controllers.arm_controller import compile_all; compile_all()"
 "$VENV/bin/python" -c "import rclpy, mujoco, pinocchio, torch" || fail "the packages are installed but do not import; see above"

@@ -12,7 +12,8 @@ from retake.errors import UserError
 
 ROBOTS = ("sim", "sim-wire", "hardware")
 BODIES = ("own", "stock")
-TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",)}  # the first: default
+TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",),
+         "panda": ("arm_table",)}  # the first: default
 ENDLESS = -1  # episodes
 NO_POLICY = "none"
 Value = bool | int | float | str
@@ -35,6 +36,9 @@ ARGUMENTS = {
     "dds_domain": Argument(-1, "DDS domain of the robot's own wire; -1: 0 of the machine, 1 of sim-wire"),
     "body": Argument("own", "G1 through its driver: own moves all joints; stock leaves legs to the firmware", BODIES),
     "can": Argument("can0", "hardware: CAN bus of each arm, comma-separated, left first"),
+    "states": Argument("/joint_states", "hardware, arms with a ROS 2 driver of their own: its states"),
+    "commands": Argument("/joint_trajectory_controller/joint_trajectory", "the same: what it obeys"),
+    "commands_as": Argument("trajectory", "the same: what kind of message it obeys", ("trajectory", "positions")),
     "release": Argument(False, "hardware, body:=own: end the firmware's motion service; the robot goes limp"),
     "task": Argument("", "what the episodes are about: "
                      + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),

@@ -36,6 +36,7 @@ MODULES = {
     "arm_sim": "sim.arm_sim",
     "arm_wire": "sim.arm_wire",
     "arm_driver": "retake.arm_driver",
+    "ros2_arm_driver": "retake.ros2_arm_driver",
     "camera_sim": "sim.camera_sim",
     "camera_realsense": "retake.camera_realsense",
     "camera_v4l2": "retake.camera_v4l2",
@@ -153,12 +154,19 @@ def _robot(values: Mapping[str, Value], rig: Rig) -> list[NodeSpec]:
         return [NodeSpec("g1_driver", rig.name, {**body, "interface": values["interface"],
                                                  "release": values["release"]})]
     return [NodeSpec("g1_wire", rig.name, {**wire, **world, "crew": True}),
-            NodeSpec("g1_driver", rig.name, {**body, "interface": "lo", "release": True, "patience_s": 60.0})]
+            NodeSpec("g1_driver", rig.name, {**body, "interface": "lo", "release": True, "patience_s": 60.0,
+                                             "ramp_s": 1.0})]
 
 
 def _arms(values: Mapping[str, Value], rig: Rig, world: Mapping[str, Value]) -> list[NodeSpec]:
     """The arms' driver, or what stands in for it or for the arms at the other end of their cables."""
     own: dict[str, Value] = {"robot": rig.name, "task": values["task"]}
+    if rig.arms is not None and rig.arms.description.model != "i2rt_yam":
+        if values["robot"] != "hardware":
+            raise UserError(f"rig:={rig.name} has no robot:={values['robot']}; allowed: hardware, behind the arm's own "
+                            "ROS 2 driver")
+        topics = {name: values[name] for name in ("states", "commands", "commands_as")}
+        return [NodeSpec("ros2_arm_driver", rig.name, {"robot": rig.name, **topics})]
     if values["robot"] == "sim":
         return [NodeSpec("arm_sim", rig.name, {**own, **world, "lockstep": values["lockstep"]})]
     if values["robot"] == "hardware":
@@ -191,4 +199,6 @@ def _visuals(rig: Rig) -> str:
     """Folder of the robot's meshes for the panel; makes it on the very first start (about 2 s)."""
     from sim.assets import g1_visuals, yam_visuals  # here: only a graph that draws needs it
 
-    return str((yam_visuals() if rig.arms else g1_visuals()).folder)
+    if rig.arms is None:
+        return str(g1_visuals().folder)
+    return str(yam_visuals().folder) if rig.arms.description.model == "i2rt_yam" else ""
