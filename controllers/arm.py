@@ -100,6 +100,10 @@ YAM_MOTORS = ((1, "DM4340"), (2, "DM4340"), (3, "DM4340"), (4, "DM4310"), (5, "D
 MOTOR_TIMEOUT_S = 0.4  # i2rt's setting: without a frame for so long a motor damps by itself
 TEMPERATURE_WARN_C, TEMPERATURE_MAX_C = 75, 90  # ours; winding and power stage switch off at 100 and 120 (motor)
 
+# A leader arm: six motors that carry themselves (i2rt: grav_comp_kd) and a handle, an encoder with two buttons.
+LEADER_KD = _values(0.1, 0.1, 0.1, 0.3, 0.05, 0.05)
+HANDLE_ID, HANDLE_TURN = 0x50E, 0.7  # CAN id; rad of its trigger from released to squeezed
+
 # The crank gripper, MJCF and i2rt.
 FINGER_STROKE = 0.0375  # m, of each finger from closed to open
 GRIPPER_TURN = 2.7  # rad of the motor from closed to open: 10 to 165 of the crank's degrees

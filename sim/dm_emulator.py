@@ -52,10 +52,13 @@ class EmulatedMotor:
 class MotorChain:
     """The seven motors of one arm of a world, on one bus. `receive` and `tick` belong to the world's thread."""
 
-    def __init__(self, bus: can.BusABC, world: ArmWorld, index: int) -> None:
+    def __init__(self, bus: can.BusABC, world: ArmWorld, index: int, is_leader: bool = False) -> None:
         """`index`: which of the world's arms."""
         self.bus, self._world, self._part = bus, world, slice(7 * index, 7 * index + 7)
-        self.motors = {motor: EmulatedMotor(motor, MOTOR_TYPES[kind]) for motor, kind in arm.YAM_MOTORS}
+        count = 6 if is_leader else 7
+        self.motors = {motor: EmulatedMotor(motor, MOTOR_TYPES[kind]) for motor, kind in arm.YAM_MOTORS[:count]}
+        self.trigger: float | None = 0.0 if is_leader else None  # rad; None: no handle
+        self.buttons = (False, False)
         self._index = {motor: k for k, motor in enumerate(self.motors)}
         self.command = np.zeros((5, 7))  # q_des, dq_des, tau_ff, kp, kd in the rig's units
         self._stand = np.zeros((5, 7))
@@ -77,6 +80,9 @@ class MotorChain:
     def answer(self, message: can.Message) -> None:
         """React to one frame."""
         data, motor_id = bytes(message.data), message.arbitration_id
+        if motor_id == arm.HANDLE_ID and self.trigger is not None:
+            answer = dm_motor.pack_handle(self.trigger, self.buttons)
+            self.bus.send(can.Message(arbitration_id=motor_id + 1, data=answer, is_extended_id=False))
         if motor_id == dm_motor.REGISTERS_ID:
             motor = self.motors.get(data[0])
             if motor is not None and not motor.is_mute and data[2] == dm_motor.READ and data[3] in motor.registers:
@@ -140,11 +146,12 @@ class MotorChain:
 class EmulatedArms(threading.Thread):
     """A world of arms on CAN buses, running with the wall's clock until `stop`."""
 
-    def __init__(self, world: ArmWorld, interface: str, channels: list[str]) -> None:
+    def __init__(self, world: ArmWorld, interface: str, channels: list[str], are_leaders: bool = False) -> None:
+        """`are_leaders`: a handle in the place of each gripper."""
         super().__init__(name="emulated arms", daemon=True)
         self.world, self.stop = world, threading.Event()
         buses = [open_bus(interface, channel) for channel in channels]
-        self.chains = [MotorChain(bus, world, k) for k, bus in enumerate(buses)]
+        self.chains = [MotorChain(bus, world, k, are_leaders) for k, bus in enumerate(buses)]
         self.lock = threading.Lock()  # held while the world is stepped or answers
 
     def run(self) -> None:

@@ -23,17 +23,19 @@ STALLED_CYCLES, HOMING_CYCLES = 75, 1500  # so long they must, and so long they 
 
 
 class ArmLink:
-    """Seven motors; use it from one thread."""
+    """Seven motors, or six of an arm without a gripper (arrays (6,) then); use it from one thread."""
 
     def __init__(self, bus: MotorBus, names: tuple[str, ...]) -> None:
-        """`names` (7,) of the joints, as messages have them."""
+        """`names` (7,) or (6,) of the joints, as messages have them."""
         self.bus, self.names = bus, names
-        self._ids = [motor for motor, _ in arm.YAM_MOTORS]
-        self._kinds = {motor: MOTOR_TYPES[kind] for motor, kind in arm.YAM_MOTORS}
-        self.q, self.dq, self.tau = np.zeros(7), np.zeros(7), np.zeros(7)
-        self.mos_c, self.rotor_c = np.zeros(7), np.zeros(7)
-        self._missed = np.zeros(7, dtype=int)  # cycles in a row
-        self._codes = np.full(7, ENABLED)
+        n = len(names)
+        self._motors = arm.YAM_MOTORS[:n]
+        self._ids = [motor for motor, _ in self._motors]
+        self._kinds = {motor: MOTOR_TYPES[kind] for motor, kind in self._motors}
+        self.q, self.dq, self.tau = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.mos_c, self.rotor_c = np.zeros(n), np.zeros(n)
+        self._missed = np.zeros(n, dtype=int)  # cycles in a row
+        self._codes = np.full(n, ENABLED)
         self._closed, self._stroke = 0.0, arm.GRIPPER_TURN  # rad of the gripper's motor
 
     def is_powered(self) -> bool:
@@ -46,7 +48,7 @@ class ArmLink:
         Raises:
             BusError: one is missing, another type, in another mode, or does not stop by itself.
         """
-        for (motor, kind), name in zip(arm.YAM_MOTORS, self.names, strict=True):
+        for (motor, kind), name in zip(self._motors, self.names, strict=True):
             what = f"motor {motor} ({name}) on {self.bus.channel}"
             mode = self.bus.read(motor, dm_motor.CTRL_MODE)
             if mode is None:

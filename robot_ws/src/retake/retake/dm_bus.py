@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import can
 
+from controllers import arm
 from retake import dm_motor
 from retake.dm_motor import ANSWER_OFFSET, REGISTERS_ID, Feedback, MotorType
 from retake.errors import UserError
@@ -96,6 +97,15 @@ class MotorBus:
                                "master id; give each its own with Damiao's tool")
             answers[motor] = feedback
         return answers
+
+    def handle(self, timeout_s: float = ANSWER_S) -> tuple[float, tuple[bool, bool]] | None:
+        """A teaching handle's trigger, rad, and its two buttons; None when it does not answer in time."""
+        self._send(arm.HANDLE_ID, dm_motor.HANDLE_REQUEST)
+        deadline = time.monotonic() + timeout_s
+        while (message := self._receive(deadline)) is not None:
+            if message.arbitration_id == arm.HANDLE_ID + 1 and len(message.data) == dm_motor.HANDLE_BYTES:
+                return dm_motor.unpack_handle(bytes(message.data))
+        return None
 
     def present(self) -> list[int]:
         """The ids that answer; slow, for an error's text."""

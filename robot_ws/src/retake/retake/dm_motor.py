@@ -7,6 +7,7 @@ i2rt's own driver has them.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -132,3 +133,21 @@ def register_value(data: bytes, register: int) -> int | float | None:
         return None
     value: int | float = struct.unpack("<f" if register in (PMAX, VMAX, TMAX) else "<I", data[4:])[0]
     return value
+
+
+# i2rt's teaching handle: asked with HANDLE_REQUEST it answers device, position and velocity in 1/4096 turns, buttons.
+HANDLE_REQUEST = bytes([0xFF, 0x02])
+_HANDLE = struct.Struct("!BhhB")
+HANDLE_BYTES = _HANDLE.size
+_TURN = 2.0 * math.pi / 4096
+
+
+def pack_handle(position: float, buttons: tuple[bool, bool]) -> bytes:
+    """What a handle answers: its trigger at `position` rad; for the other end of the wire."""
+    return _HANDLE.pack(1, round(position / _TURN), 0, buttons[0] | buttons[1] << 1)
+
+
+def unpack_handle(data: bytes) -> tuple[float, tuple[bool, bool]]:
+    """The trigger, rad, and the two buttons."""
+    _, position, _, buttons = _HANDLE.unpack(data)
+    return position * _TURN, (bool(buttons & 1), bool(buttons & 2))
