@@ -36,6 +36,7 @@ ARGUMENTS = {
     "dds_domain": Argument(-1, "DDS domain of the robot's own wire; -1: 0 of the machine, 1 of sim-wire"),
     "body": Argument("own", "G1 through its driver: own moves all joints; stock leaves legs to the firmware", BODIES),
     "can": Argument("can0", "hardware: CAN bus of each arm, comma-separated, left first"),
+    "leader": Argument("", "CAN bus of each leader arm, comma-separated, left first; none: no leader arms"),
     "states": Argument("/joint_states", "hardware, arms with a ROS 2 driver of their own: its states"),
     "commands": Argument("/joint_trajectory_controller/joint_trajectory", "the same: what it obeys"),
     "commands_as": Argument("trajectory", "the same: what kind of message it obeys", ("trajectory", "positions")),

@@ -37,6 +37,7 @@ MODULES = {
     "arm_wire": "sim.arm_wire",
     "arm_driver": "retake.arm_driver",
     "ros2_arm_driver": "retake.ros2_arm_driver",
+    "leader_arm": "retake.leader_arm",
     "camera_sim": "sim.camera_sim",
     "camera_realsense": "retake.camera_realsense",
     "camera_v4l2": "retake.camera_v4l2",
@@ -103,6 +104,9 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
         graph.append(NodeSpec("teleop_web", rig.name, {
             "use_sim_time": time["use_sim_time"], "robot": rig.name, "port": values["port"],
             "visuals": _visuals(rig)}))
+    if values["leader"]:
+        graph.append(NodeSpec("leader_arm", rig.name, {"use_sim_time": time["use_sim_time"], "robot": rig.name,
+                                                       "can": values["leader"]}))
     return [*graph, *_cameras(values, rig), *_robot(values, rig), *_operator(values, rig, time)]
 
 
