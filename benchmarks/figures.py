@@ -28,7 +28,7 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, cameras, controller, environment, graph
+    from benchmarks import arm, cameras, controller, environment, graph, wire
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -41,6 +41,12 @@ def all_figures() -> tuple[Figure, ...]:
                arm.pick_expert),
         Figure("arm_insert_expert_success", "scripted expert of arm_insert, 100 held-out seeds", "at least", 0.90, "",
                arm.insert_expert),
+        Figure("g1_wire_codec_vs_idl", "LowState decode, LowCmd encode, CRC / the same through cyclonedds dataclasses",
+               "at most", 0.05, "x", wire.codec),
+        Figure("g1_driver_cpu", "g1_driver at 500 Hz between a robot and the whole-body controller", "at most", 0.20,
+               "of a core", wire.driver),
+        Figure("g1_wire_age_p99_ms", "the same: state leaves the robot -> its command leaves the driver", "at most",
+               4.0, "ms", wire.driver),
         Figure("env_rtf", "one-process environment without cameras", "at least", 5.0, "x real time", environment.speed),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),
@@ -54,5 +60,7 @@ def all_figures() -> tuple[Figure, ...]:
                "", graph.policy),
         Figure("lockstep_rtf", "full graph in lockstep with cameras at 15 Hz", "at least", 1.0, "x real time",
                graph.policy),
+        Figure("sim_wire_success_gap", "g1_box success, robot:=sim-wire beside robot:=sim, same 50 seeds", "at most",
+               5.0, "points", wire.success_gap),
         Figure("falls", "falls in all of the above", "exactly", 0, "", graph.policy),
     )  # fmt: skip

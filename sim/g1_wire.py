@@ -4,8 +4,8 @@ On DDS: what sim.g1_wire_robot says and hears, 500 Hz in real time, for g1_drive
 Unitree's SDK. On ROS, for the graph around it and never for the driver: render_state (15 Hz), ground_truth/task
 (10 Hz), diagnostics; services sim/reset, sim/run, sim/gantry/hang, sim/gantry/lower, sim/gantry/remove; in: sim/remote
 (sensor_msgs/Joy: 4 axes lx ly rx ry, 16 buttons in the order of retake.unitree_remote.BUTTONS; let go 0.5 s after the
-last message). With `crew` somebody stands by: holds the robot after a reset, presses START, lets go when its motors
-hold it. A reset is a robot that was switched off: silence, then a state from the new world.
+last message). With `crew` somebody stands by: holds the robot after a reset, presses START and A, lets go when its
+motors hold it. A reset is a robot that was switched off: silence, then a state from the new world.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sim.g1_world import START_TIME_S
 STEP_NS = round(g1.CONTROL_DT * 1e9)
 GRID_NS = round(START_TIME_S * 1e9)  # runs begin at multiples of it, so that cameras and inference fall on their grids
 CREW_NS = 2 * GRID_NS  # the crew lets go so long after a reset, or later
-START_NS, PRESS_NS = NS_PER_S, NS_PER_S // 10  # the crew presses START every second for a tenth of one
+PRESS_EVERY_NS, PRESS_NS = NS_PER_S, NS_PER_S // 10  # the crew presses START, then A, for a tenth of a second each
 HELD_S = 0.2
 STAND_UP_STEPS = 250
 SILENCE_NS = 6 * NS_PER_S // 10  # at least, so that everybody notices that the robot was away
@@ -179,13 +179,21 @@ class G1Wire(Node):
     def _people(self) -> None:
         """The remote is let go when nobody says it is held; the crew does its work."""
         elapsed, robot = self._now - self._start, self._robot
-        is_waited_for = self._settings.crew and (self._is_held or (robot.service and robot.arm_weight < 1.0))
         if time.monotonic() - self._remote_s > REMOTE_S:
-            presses = is_waited_for and elapsed >= START_NS and elapsed % START_NS < PRESS_NS
-            robot.remote = Remote(frozenset({"start"} if presses else ()))
+            pressed = self._crew_presses(elapsed) if self._is_held else ()
+            robot.remote = Remote(frozenset(pressed))
         if self._is_held and elapsed >= CREW_NS and robot.held_s(self._now) >= HELD_S:
             self._is_held = False
             self.get_logger().info("the crew lets go")
+
+    @staticmethod
+    def _crew_presses(elapsed: int) -> tuple[str, ...]:
+        """START at every full second, A half a second later, until they have had their effect."""
+        if elapsed < PRESS_EVERY_NS or elapsed % PRESS_EVERY_NS >= PRESS_EVERY_NS // 2 + PRESS_NS:
+            return ()
+        if elapsed % PRESS_EVERY_NS < PRESS_NS:
+            return ("start",)
+        return ("A",) if elapsed % PRESS_EVERY_NS >= PRESS_EVERY_NS // 2 else ()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -82,9 +82,12 @@ class WireRobot:
         self._kp = np.zeros(g1.NUM_JOINTS)
 
     def held_s(self, now_ns: int) -> float:
-        """How long every motor has held its joint with the same gains; 0 while one does not."""
+        """How long every motor has held its joint with the same gains and a controller's torques; 0 while one does not.
+
+        With the motion service on: whether it balances and somebody has the arms.
+        """
         if self.service:
-            return math.inf if self.walk.is_balancing else 0.0
+            return math.inf if self.walk.is_balancing and self.arm_weight == 1.0 else 0.0
         return (now_ns - self._steady_ns) / 1e9 if self._steady_ns >= 0 else 0.0
 
     @property
@@ -104,7 +107,7 @@ class WireRobot:
         if {"L2", "B"} <= self.remote.buttons and self.service and self.walk.fsm != DAMP:
             self.walk.enter(DAMP)  # the firmware's own damping; in debug mode it has none
         if self.service and not came:  # a program that writes while the service is on fights with it
-            return self._blended(self.walk.motors(sensors, now_ns))
+            return self._blended(self.walk.motors(sensors, now_ns, self._world.gantry.pull_n))
         self._watch_gains()
         if self._is_fresh(self._newest):
             return self._newest.motors
@@ -175,10 +178,11 @@ class WireRobot:
         return mixed
 
     def _watch_gains(self) -> None:
-        kp = self._newest.motors.kp
-        if not self._is_fresh(self._newest) or not np.all(kp > 0) or not np.array_equal(kp, self._kp):
-            self._steady_ns = self._now if self._is_fresh(self._newest) and np.all(kp > 0) else -1
-            self._kp = kp
+        motors = self._newest.motors
+        holds = self._is_fresh(self._newest) and bool(np.all(motors.kp > 0)) and bool(np.any(motors.tau != 0))
+        if not holds or not np.array_equal(motors.kp, self._kp):
+            self._steady_ns = self._now if holds else -1
+            self._kp = motors.kp
 
     def _is_fresh(self, heard: _Heard) -> bool:
         return self._now - heard.at_ns <= COMMAND_TIMEOUT_S * 1e9

@@ -1,7 +1,7 @@
 """The G1's own motion service, as far as a program can tell: standing, heights, and the calls of its LocoClient.
 
-Standing is our whole-body controller in the firmware's place. It does not walk: velocities are taken, kept for their
-duration and reported, and the feet stay where they are.
+Standing is our whole-body controller in the firmware's place, once the feet carry the robot; in the gantry the standing
+posture is held. It does not walk: velocities are taken, kept for their duration, and the feet stay where they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ KNOWN = (LIMP, DAMP, 2, 3, STAND, 200, WALK, 501, 702, 706, 801)
 INVALID_FSM = 7302  # Unitree's code
 LOWEST_M, HIGHEST_M = 0.55, 0.75
 HEIGHT_M_S = 0.2
+POSTURE_RAD_S = 1.0
+CARRIED_N = 100.0  # a gantry that carries less leaves the robot on its feet
 VELOCITIES = 3
 Call = Callable[[dict], tuple[int, Any]]
 
@@ -42,19 +44,24 @@ class StockWalk:
         self._until_ns = 0
         self.velocity = np.zeros(VELOCITIES)
         self._controller.reset()
+        self._posture: Motors | None = None
+        self._is_on_feet = False
 
     @property
     def is_balancing(self) -> bool:
         """The robot stands by itself."""
-        return self.fsm in BALANCING and not self._controller.fallen
+        return self.fsm in BALANCING and self._is_on_feet and not self._controller.fallen
 
-    def motors(self, sensors: Sensors, now_ns: int) -> Motors:
-        """What the service gives the motors for this state."""
+    def motors(self, sensors: Sensors, now_ns: int, carried_n: float = 0.0) -> Motors:
+        """What the service gives the motors for this state; `carried_n`: of the robot's weight, by a gantry."""
         if now_ns > self._until_ns:
             self.velocity = np.zeros(VELOCITIES)
         zero = np.zeros(g1.NUM_JOINTS)
         if self.fsm not in BALANCING:
             return Motors(sensors.q, zero, zero, zero, zero if self.fsm == LIMP else g1.KD_DAMP)
+        self._is_on_feet = self._is_on_feet or carried_n < CARRIED_N and self._reaches_posture()
+        if not self._is_on_feet:
+            return self._to_posture(sensors)
         command = self._controller.step(sensors, self._action)
         if self._action is None:
             self._action = self._controller.measured_action
@@ -65,6 +72,18 @@ class StockWalk:
         if command.damp:
             return Motors(sensors.q, zero, zero, zero, g1.KD_DAMP)
         return Motors(command.q_des, command.dq_des, command.tau_ff, g1.KP, g1.KD)
+
+    def _reaches_posture(self) -> bool:
+        return self._posture is None or bool(np.allclose(self._posture.q, g1.Q_HOME))
+
+    def _to_posture(self, sensors: Sensors) -> Motors:
+        """Bring the joints to the standing posture, at POSTURE_RAD_S, and hold it."""
+        if self._posture is None:
+            zero = np.zeros(g1.NUM_JOINTS)
+            self._posture = Motors(sensors.q.copy(), zero, zero, 2.0 * g1.KP, 2.0 * g1.KD)
+        step = POSTURE_RAD_S * g1.CONTROL_DT
+        self._posture.q += np.clip(g1.Q_HOME - self._posture.q, -step, step)
+        return self._posture
 
     def calls(self, clock: Callable[[], int]) -> dict[int, Call]:
         """The api of LocoClient, for retake.unitree_rpc.Answerer; `clock()` gives now in ns."""

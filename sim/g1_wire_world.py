@@ -16,6 +16,7 @@ from sim.g1_world import G1World
 ROPE_N_M, ROPE_N_S_M = 20_000.0, 900.0  # a rope can only pull
 STRAP_NM, STRAP_NM_S = 250.0, 15.0  # what keeps a robot in its straps upright
 HANGING_M = 0.10  # soles above the floor
+CATCH_M = 0.04  # below standing, where the lowered rope is taut again
 LOWER_M_S = 0.10
 AMBIENT_C = 25.0
 HEAT_S = 600.0  # time constant of a motor in its casing, `ours`
@@ -38,36 +39,35 @@ class Motors:
 
 
 class Gantry:
-    """A rope at the pelvis, from a hook that can be lowered; removed, it holds nothing."""
+    """A rope at the pelvis, `pull_n` strong now, from a hook that can be lowered; removed, it holds nothing."""
 
     def __init__(self) -> None:
         self.state = "removed"
         self._height = 0.0  # of the pelvis when the rope is just taut, m
         self._lowest = 0.0
+        self.pull_n = 0.0
 
     def hang(self, standing_height: float) -> None:
         """Lift a robot whose pelvis is at `standing_height` (m) when it stands."""
-        self.state, self._height, self._lowest = "hanging", standing_height + HANGING_M, standing_height - 0.4
+        self.state, self._height, self._lowest = "hanging", standing_height + HANGING_M, standing_height - CATCH_M
 
     def lower(self) -> None:
-        """Let the hook down at LOWER_M_S, far below standing: then the robot stands, or kneels, on its own."""
+        """Let the hook down at LOWER_M_S until the robot can stand; one that sinks further is caught."""
         self.state = "lowering" if self.state != "removed" else "removed"
 
     def remove(self) -> None:
         """Take the rope off."""
-        self.state = "removed"
+        self.state, self.pull_n = "removed", 0.0
 
     def wrench(self, position: np.ndarray, up: np.ndarray, velocity: np.ndarray, dt: float) -> np.ndarray:
         """Force and torque (6,) in the world on a pelvis: its position, its own up (3,), velocity (6,) rot, lin."""
         if self.state == "lowering":
             self._height = max(self._lowest, self._height - LOWER_M_S * dt)
         stretch = self._height - position[2]
-        if self.state == "removed" or stretch <= 0.0:
-            return np.zeros(6)
-        pull = max(0.0, ROPE_N_M * stretch - ROPE_N_S_M * velocity[5])
-        sideways = -0.1 * ROPE_N_S_M * velocity[3:5]  # a hand on the robot: it does not swing for ever
+        self.pull_n = max(0.0, ROPE_N_M * stretch - ROPE_N_S_M * velocity[5]) if stretch > 0.0 else 0.0
+        sideways = -0.1 * ROPE_N_S_M * velocity[3:5]  # hands on the robot, as long as the rope is: it does not swing
         tilt = np.cross(up, np.array([0.0, 0.0, 1.0]))
-        return np.concatenate([sideways, [pull], STRAP_NM * tilt - STRAP_NM_S * velocity[:3]])
+        return np.concatenate([sideways, [self.pull_n], STRAP_NM * tilt - STRAP_NM_S * velocity[:3]])
 
 
 class WireWorld(G1World):

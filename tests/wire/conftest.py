@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ os.environ.setdefault("ROS_DOMAIN_ID", "16")
 import numpy as np
 
 from retake import unitree_wire as wire
+from retake.realtime import CONTROLLER
 from retake.unitree_dds import LOOPBACK, Bus
 from retake.unitree_idl import LowCmd_
 from retake.unitree_remote import Remote
@@ -24,8 +26,32 @@ from sim.g1_wire_robot import Build, WireRobot
 from sim.g1_wire_world import WireWorld
 from tests.nodes.conftest import Probe, probe  # noqa: F401 (a fixture)
 
-PERIOD_S = 0.004
+PERIOD_NS = 2_000_000
+SLEEP_S = 0.002
 _domains = itertools.count(os.getpid())
+
+
+def _schedule(policy: int, priority: int) -> None:
+    """All threads of this process, where the machine permits it."""
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+        except (PermissionError, ProcessLookupError):
+            return
+
+
+@pytest.fixture(autouse=True)
+def short_listening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver listens half a second for rivals before it starts; here they speak every 10 ms."""
+    monkeypatch.setattr("retake.g1_driver_checks.LISTEN_S", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def realtime() -> Iterator[None]:
+    """These tests play a controller with a lease of 100 ms: they have its priority, whatever else this machine does."""
+    _schedule(os.SCHED_FIFO, CONTROLLER)
+    yield
+    _schedule(os.SCHED_OTHER, 0)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +61,7 @@ def world() -> WireWorld:
 
 
 class RobotThread:
-    """A robot that stands still: it says its state, takes commands and answers calls, and no physics runs.
+    """A robot that stands still: it says its state, 500 Hz by its own tick, takes commands, answers calls; no physics.
 
     `commands` are the records that came on rt/lowcmd, with the time of arrival.
     """
@@ -58,10 +84,15 @@ class RobotThread:
         """Hold exactly these buttons on the remote."""
         self.robot.remote = Remote(frozenset(buttons))
 
+    def keeps_pressing(self, *buttons: str) -> bool:
+        """Press now and again, as one does who sees nothing happen; to be called until it does. Always True."""
+        self.press(*(buttons if time.monotonic() % 0.5 < 0.25 else ()))
+        return True
+
     def end(self) -> None:
         """Switch it off."""
         self._is_ended = True
-        self._thread.join()
+        self._thread.join()  # also a second time
 
     def newest(self) -> np.ndarray:
         """The newest command's first 29 motors."""
@@ -74,15 +105,15 @@ class RobotThread:
         return bool(np.all(motors["kd"] > 0) and not np.any(motors["kp"]) and not np.any(motors["tau"]))
 
     def _run(self) -> None:
-        due = time.monotonic()
+        now_ns = time.time_ns()
         while not self._is_ended:
-            now_ns = time.time_ns()
-            self.robot.update(self._sensors, now_ns)
-            if not self.is_silent:
-                self.robot.publish(self._sensors, now_ns)
+            while now_ns < time.time_ns():
+                now_ns += PERIOD_NS
+                self.robot.update(self._sensors, now_ns)
+                if not self.is_silent:
+                    self.robot.publish(self._sensors, now_ns)
             self.commands += [(time.monotonic(), wire.decode_command(data)) for data in self._spy.take(64)]
-            due = max(due + PERIOD_S, time.monotonic() - PERIOD_S)
-            time.sleep(max(0.0, due - time.monotonic()))
+            time.sleep(SLEEP_S)
 
     def _write(self, data: bytes) -> None:
         if self.is_damaged:

@@ -7,7 +7,16 @@ import pytest
 
 from controllers import g1
 from retake import unitree_checks as checks
-from retake.g1_driver_gate import LEASE_NS, Command, Gate, Phase
+from retake.g1_driver_gate import (
+    ANSWER_S,
+    GAP_S,
+    KD_POSTURE,
+    KP_POSTURE,
+    LEASE_NS,
+    Command,
+    Gate,
+    Phase,
+)
 from retake.g1_driver_walk import LEASE_S, PERIOD_S, SPEED_MAX, Walk
 from retake.unitree_rpc import SET_STAND_HEIGHT, SET_VELOCITY
 from retake.unitree_wire import state_encoder
@@ -22,13 +31,28 @@ def command(stamp: int, q_des: np.ndarray = g1.Q_HOME, tau: float = 1.0, damp: b
     return Command(stamp, q_des, np.full(29, 0.5), np.full(29, tau), damp)
 
 
-def started(ramp_s: float = 2.0) -> Gate:
-    """A gate that START has just opened, at time 10 s and stamp 1 s."""
+def in_posture(ramp_s: float = 2.0) -> Gate:
+    """A gate that START has opened at time 10 s, and that has reached its posture."""
     gate = Gate(ramp_s)
     gate.found_good()
     gate.on_state(1000 * MS, Q, NONE, 9.99)
-    gate.on_command(command(1000 * MS))
     gate.on_state(1002 * MS, Q, START, 10.0)
+    gate.on_state(1004 * MS, Q, NONE, 10.0 + ramp_s)
+    assert gate.phase is Phase.POSTURE
+    return gate
+
+
+def started(ramp_s: float = 2.0) -> Gate:
+    """A gate that A has opened; active since time 20 s and stamp 2 s."""
+    gate = in_posture(ramp_s)
+    gate.on_state(1990 * MS, Q, frozenset({"A"}), 19.0)
+    assert gate.phase is Phase.HANDING and gate.is_silent(19.0)
+    gate.on_command(command(1990 * MS))  # an answer to a state before the gap
+    gate.on_state(1992 * MS, Q, NONE, 19.1)
+    gate.on_state(1998 * MS, Q, NONE, 19.7)
+    assert gate.phase is Phase.HANDING and not gate.is_silent(19.7)
+    gate.on_command(command(2000 * MS))
+    gate.on_state(2000 * MS, Q, NONE, 20.0)
     assert gate.phase is Phase.ACTIVE
     return gate
 
@@ -48,61 +72,89 @@ def test_nothing_moves_before_start():
     assert gate.phase is Phase.READY and is_damping(gate, 0.0)
 
 
-def test_start_without_commands_or_while_blocked_is_refused():
+def test_buttons_are_refused_while_something_is_wrong():
     gate = Gate(2.0)
     gate.found_good()
-    gate.on_state(0, Q, START, 0.0)
-    assert gate.phase is Phase.READY and "no joint_command" in gate.refusal
-    gate.on_state(2 * MS, Q, NONE, 0.0)
-    gate.on_command(command(2 * MS))
     gate.blocked = "another program writes rt/lowcmd"
     gate.on_state(4 * MS, Q, START, 0.0)
     assert gate.phase is Phase.READY and "another program" in gate.refusal
+    gate.blocked = ""
+    gate.on_state(6 * MS, Q, NONE, 0.0)
+    gate.on_state(8 * MS, Q, START, 0.0)
+    gate.on_state(10 * MS, Q, frozenset({"A"}), 1.0)
+    assert gate.phase is Phase.POSTURE and "not reached" in gate.refusal
 
 
-def test_gains_and_setpoints_rise_from_the_measured_pose():
-    gate = started(ramp_s=2.0)
+def test_without_a_controller_the_posture_is_kept():
+    gate = in_posture()
+    gate.on_state(2000 * MS, Q, frozenset({"A"}), 20.0)
+    gate.on_state(2002 * MS, Q, NONE, 20.0 + GAP_S + ANSWER_S + 0.1)
+    assert gate.phase is Phase.POSTURE and "no joint_command comes" in gate.refusal
+    np.testing.assert_allclose(gate.setpoints(Q, 25.0).rows[3], KP_POSTURE)
+    np.testing.assert_allclose(gate.setpoints(Q, 25.0).rows[0], g1.Q_HOME)
+
+
+def test_gains_and_setpoints_rise_from_the_measured_pose_to_the_posture():
+    gate = Gate(2.0)
+    gate.found_good()
+    gate.on_state(1002 * MS, Q, START, 10.0)
     shares = []
     for now_s in np.arange(10.0, 12.2, 0.1):
         sent = gate.setpoints(Q, now_s)
         s = sent.share
         shares.append(s)
         np.testing.assert_allclose(sent.rows[0], Q + s * (g1.Q_HOME - Q), atol=1e-12)
-        np.testing.assert_allclose(sent.rows[3], s * g1.KP)
-        np.testing.assert_allclose(sent.rows[4], g1.KD_DAMP + s * (g1.KD - g1.KD_DAMP))
-        np.testing.assert_allclose(sent.rows[1:3], s * np.array([np.full(29, 0.5), np.full(29, 1.0)]))
+        np.testing.assert_allclose(sent.rows[3], s * KP_POSTURE)
+        np.testing.assert_allclose(sent.rows[4], g1.KD_DAMP + s * (KD_POSTURE - g1.KD_DAMP))
+        assert not sent.rows[1:3].any()
     assert shares[0] == 0.0 and shares[-1] == 1.0 and np.all(np.diff(shares) >= 0)
     assert max(np.diff(shares)) < 0.06
 
 
+def test_commands_are_blended_in_from_the_posture():
+    gate = started(ramp_s=2.0)
+    before = gate.setpoints(Q, 20.0).rows
+    np.testing.assert_allclose(before[0], g1.Q_HOME)
+    np.testing.assert_allclose(before[3], KP_POSTURE)
+    half, whole = gate.setpoints(Q, 20.5).rows, gate.setpoints(Q, 21.0).rows
+    np.testing.assert_allclose(half, 0.5 * (before + whole), atol=1e-9)
+    np.testing.assert_allclose(whole, [g1.Q_HOME, np.full(29, 0.5), np.full(29, 1.0), g1.KP, g1.KD])
+
+
 def test_setpoints_are_clamped_to_the_motors_limits():
     gate = started(ramp_s=0.5)
-    gate.on_command(command(1002 * MS, np.full(29, 9.0), tau=-999.0))
-    rows = gate.setpoints(Q, 20.0).rows
+    gate.on_command(command(2002 * MS, np.full(29, 9.0), tau=-999.0))
+    rows = gate.setpoints(Q, 30.0).rows
     np.testing.assert_allclose(rows[0], g1.Q_UPPER)
     np.testing.assert_allclose(rows[2], -g1.TAU_MAX)
 
 
 @pytest.mark.parametrize("end", [
-    lambda gate: gate.on_state(1004 * MS, Q, frozenset({"L2", "B"}), 10.1),
-    lambda gate: gate.on_state(1000 * MS + LEASE_NS + 2 * MS, Q, NONE, 10.1),
+    lambda gate: gate.on_state(2004 * MS, Q, frozenset({"L2", "B"}), 20.1),
+    lambda gate: gate.on_state(2000 * MS + LEASE_NS + 2 * MS, Q, NONE, 20.1),
     lambda gate: gate.damp("a rival"),
 ])
 def test_what_ends_it_keeps_it_ended_until_start(end):
     gate = started()
     end(gate)
     assert gate.phase is Phase.DAMPED and is_damping(gate, 30.0)
-    stamp = 2000 * MS
+    stamp = 3000 * MS
     gate.on_command(command(stamp))
     gate.on_state(stamp, Q, NONE, 30.0)
     assert gate.phase is Phase.DAMPED and is_damping(gate, 30.0)
     gate.on_state(stamp + 2 * MS, Q, START, 31.0)
-    assert gate.phase is Phase.ACTIVE and gate.setpoints(Q, 31.0).share == 0.0  # from the ramp's beginning
+    assert gate.phase is Phase.POSTURE and gate.setpoints(Q, 31.0).share == 0.0  # from the ramp's beginning
+
+
+def test_l2_and_b_damp_the_posture_too():
+    gate = in_posture()
+    gate.on_state(1500 * MS, Q, frozenset({"L2", "B"}), 15.0)
+    assert gate.phase is Phase.DAMPED and is_damping(gate, 15.0)
 
 
 def test_a_controller_that_damps_is_obeyed():
     gate = started()
-    gate.on_command(command(1002 * MS, damp=True))
+    gate.on_command(command(2002 * MS, damp=True))
     assert is_damping(gate, 30.0)
 
 

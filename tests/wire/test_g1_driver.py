@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import JointState
 
 from controllers import g1
-from retake import conversions, qos
+from retake import qos
 from retake.errors import UserError
 from retake.g1_driver import G1Driver
+from retake.g1_driver_gate import KP_POSTURE, LEASE_NS
 from retake.unitree_dds import LOOPBACK, Bus
 from retake.unitree_idl import LowCmd_
 from retake.unitree_wire import command_encoder
+from retake.whole_body_controller import RESTART_GAP_NS
 from retake.wire import JointStateCodec
 from tests.nodes.conftest import Probe, options
 
@@ -33,19 +35,19 @@ class Bench:
     def __init__(self, probe: Probe, robot, **parameters: object) -> None:
         self.probe, self.robot, self.answers = probe, robot, True
         self.commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
-        self.states: list[JointState] = []
-        self.imus = probe.listen(Imu, "imu")
-        self.applied = probe.listen(JointState, "applied_joint_command")
-        probe.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM)
+        self.stamps: list[int] = []  # of joint_states
+        self.applied: list[bytes] = []
+        probe.create_subscription(JointState, "applied_joint_command", self.applied.append, qos.NEWEST, raw=True)
+        probe.create_subscription(JointState, "joint_states", self._on_state, qos.NEWEST, raw=True)
         given = {"interface": LOOPBACK, "dds_domain": robot.domain, "ramp_s": 0.5, **parameters}
         self.node = G1Driver(**options(probe, **given))
         probe.add(self.node)
-        probe.until(lambda: self.commands.get_subscription_count() and self.states)
+        probe.until(lambda: self.commands.get_subscription_count() and self.stamps)
 
-    def _on_state(self, message: JointState) -> None:
-        self.states.append(message)
+    def _on_state(self, data: bytes) -> None:
+        stamp, *_ = CODEC.decode(data)
+        self.stamps.append(stamp)
         if self.answers:
-            stamp = conversions.stamp_ns(message.header.stamp)
             self.commands.publish(CODEC.encode(stamp, g1.Q_HOME, np.zeros(29), np.full(29, 2.0)))
 
     @property
@@ -53,10 +55,15 @@ class Bench:
         return self.node._gate.phase.value
 
     def start(self) -> None:
-        """Press START until the motors have full gains."""
-        self.probe.until(lambda: self.node._gate.command is not None)
-        self.robot.press("start")
-        self.probe.until(lambda: self.robot.commands and np.allclose(self.robot.newest()["kp"], g1.KP))
+        """Press START, then A, until the motors have the controller's gains."""
+        self.to_posture()
+        self.probe.until(lambda: self.robot.keeps_pressing("A") and np.allclose(self.robot.newest()["kp"], g1.KP), 20.0)
+        self.robot.press()
+
+    def to_posture(self) -> None:
+        """Press START until the standing posture is held."""
+        self.probe.until(lambda: self.robot.keeps_pressing("start") and self.robot.commands
+                         and np.allclose(self.robot.newest()["kp"], KP_POSTURE), 20.0)
         self.robot.press()
 
     def until_damped(self) -> None:
@@ -170,23 +177,36 @@ def test_it_releases_the_motion_service_when_told_to(bench):
     assert made.phase == "ready"
 
 
-def test_before_start_it_brakes_then_it_ramps_and_passes_commands_on(bench):
+def test_before_start_it_brakes_then_it_goes_to_its_posture_and_passes_commands_on(bench):
     made = bench()
     made.probe.until(lambda: len(made.robot.commands) > 20)
     assert made.phase == "ready" and made.robot.is_damped
     begin = len(made.robot.commands)
+    made.to_posture()
+    ramp = [record["motor"]["kp"][0] / KP_POSTURE[0] for _, record in made.robot.commands[begin:]]
+    assert np.all(np.diff(ramp) > -1e-6) and max(np.diff(ramp)) < 0.25  # 2 ms of 0.5 s each, more on a busy machine
+    np.testing.assert_allclose(made.robot.newest()["q"], g1.Q_HOME, atol=1e-6)
+    assert not made.robot.newest()["tau"].any()
     made.start()
-    ramp = [record["motor"]["kp"][0] / g1.KP[0] for _, record in made.robot.commands[begin:]]
-    assert np.all(np.diff(ramp) > -1e-6) and max(np.diff(ramp)) < 0.25  # 4 ms of 0.5 s each, more on a busy machine
     motors, record = made.robot.newest(), made.robot.commands[-1][1]
     assert (record["mode_pr"], record["mode_machine"]) == (0, 5)
     np.testing.assert_allclose(motors["q"], g1.Q_HOME, atol=1e-6)
     np.testing.assert_allclose(motors["tau"], 2.0)
     np.testing.assert_allclose(motors["kd"], g1.KD, rtol=1e-6)
     assert np.all(record["motor"]["kp"][29:] == 0)
-    applied = made.applied[-1]
-    np.testing.assert_allclose(applied.position, g1.Q_HOME)
-    assert conversions.stamp_ns(applied.header.stamp) in {conversions.stamp_ns(m.header.stamp) for m in made.states}
+    stamp, position, _, effort, _ = CODEC.decode(made.applied[-1])
+    np.testing.assert_allclose(position, g1.Q_HOME)
+    np.testing.assert_allclose(effort, 2.0)
+    assert 0 <= made.stamps[-1] - stamp < LEASE_NS
+
+
+def test_everybody_starts_anew_when_the_controller_takes_the_robot(bench):
+    made = bench()
+    made.start()
+    assert np.sum(np.diff(made.stamps) > RESTART_GAP_NS) == 1  # to controller, authority and policy: a new world
+    kp = [record["motor"]["kp"][0] for _, record in made.robot.commands]
+    first = next(i for i, value in enumerate(kp) if np.isclose(value, KP_POSTURE[0]))
+    assert min(kp[first:]) >= g1.KP[0] - 1e-6  # the motors hold all the while
 
 
 def test_only_answers_to_its_own_states_are_commands(bench):
@@ -194,7 +214,7 @@ def test_only_answers_to_its_own_states_are_commands(bench):
     made.answers = False
     made.probe.serve(0.2)
     refused = made.node._diagnostics.refused.get("joint_command", 0)
-    newest = conversions.stamp_ns(made.states[-1].header.stamp)
+    newest = made.stamps[-1]
     for k, stamp in enumerate((newest + 10**9, newest - 10**9, newest - 1)):
         made.commands.publish(CODEC.encode(stamp, g1.Q_HOME, np.zeros(29), np.zeros(29)))
         made.probe.until(lambda k=k: made.node._diagnostics.refused.get("joint_command", 0) == refused + k + 1)
@@ -237,7 +257,7 @@ def test_a_rival_that_appears_damps(bench):
         made.probe.until(lambda: made.phase == "damped")
         assert "another program writes rt/lowcmd" in made.node._gate.reason
         made.robot.press("start")
-        made.probe.until(lambda: "START" in made.node._diagnostics.refused)
+        made.probe.until(lambda: "remote" in made.node._diagnostics.refused)
         made.robot.press()
     made.probe.until(lambda: not made.node._gate.blocked)
     made.start()
@@ -250,10 +270,10 @@ def test_a_pulled_cable_damps_and_the_robot_is_checked_again(bench):
     made.until_damped()  # what we send may still arrive
     made.probe.until(lambda: made.phase == "checking")
     made.probe.serve(0.1)
-    count = len(made.states)
+    count = len(made.stamps)
     made.robot.robot.build = type(made.robot.robot.build)(mode_machine=6, motion_service="")
     made.robot.is_silent = False
-    made.probe.until(lambda: len(made.states) > count)
+    made.probe.until(lambda: len(made.stamps) > count)
     made.probe.until(lambda: "mode_machine is 6" in made.node._diagnostics._trouble.get("check", ""))
     made.robot.robot.build = type(made.robot.robot.build)(motion_service="")
     made.probe.until(lambda: made.phase == "ready")
@@ -266,11 +286,12 @@ def test_damaged_states_are_refused_and_then_count_as_silence(bench):
     made.robot.is_damaged = True
     made.until_damped()
     made.probe.until(lambda: made.node._diagnostics.refused.get("rt/lowstate", 0) > 3)
-    count = len(made.states)
+    count = len(made.stamps)
     made.probe.serve(0.1)
-    assert len(made.states) == count
+    assert len(made.stamps) == count
 
 
+@pytest.mark.heavy
 def test_a_killed_guard_damps_and_is_replaced(bench):
     made = bench()
     made.start()
@@ -289,12 +310,7 @@ def test_closing_the_driver_brakes(bench):
     assert made.robot.is_damped
 
 
-def press_start(robot) -> bool:
-    """Press START now and again, as one does who sees nothing happen."""
-    robot.press(*(["start"] if time.monotonic() % 0.5 < 0.25 else []))
-    return True
-
-
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, number: int):
     robot = make_robot(**DEBUG)
@@ -303,10 +319,12 @@ def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, numb
     process = subprocess.Popen(command, env=dict(os.environ))
     try:
         commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
-        probe.create_subscription(JointState, "joint_states", lambda message: commands.publish(CODEC.encode(
-            conversions.stamp_ns(message.header.stamp), g1.Q_HOME, np.zeros(29), np.zeros(29))), qos.STREAM)
+        probe.create_subscription(JointState, "joint_states", lambda data: commands.publish(CODEC.encode(
+            CODEC.decode(data)[0], g1.Q_HOME, np.zeros(29), np.zeros(29))), qos.NEWEST, raw=True)
         probe.until(lambda: robot.commands and robot.is_damped, 30.0)
-        probe.until(lambda: press_start(robot) and np.allclose(robot.newest()["kp"], g1.KP), 20.0)
+        for buttons, gains in ((("start",), KP_POSTURE), (("A",), g1.KP)):
+            probe.until(lambda buttons=buttons, gains=gains: robot.keeps_pressing(*buttons)
+                        and np.allclose(robot.newest()["kp"], gains), 20.0)
         process.send_signal(number)
         process.wait(10)
         gone = time.monotonic()

@@ -134,7 +134,7 @@ def test_the_motor_law_of_each_motor_has_the_commands_gains(make):
     q = np.zeros(29)
     q[g1.JOINT_NAMES.index("left_elbow_joint")] = 1.2
     for i, motor in enumerate(program.command.motor_cmd[:29]):
-        motor.mode, motor.q, motor.kp, motor.kd = 1, float(q[i]), 60.0, 2.0
+        motor.mode, motor.q, motor.kp, motor.kd, motor.tau = 1, float(q[i]), 60.0, 2.0, 0.01
     state = program.hold(2.0)
     assert state.motor_state[18].q == pytest.approx(1.2, abs=0.15)  # gravity pulls at a soft joint
     assert program.robot.held_s(program._now) > 1.0

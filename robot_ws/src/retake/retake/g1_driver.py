@@ -2,9 +2,9 @@
 
 In: joint_command (500 Hz, each answers one state's stamp); with body:=stock also reference (50 Hz; base height and
 velocity go to the firmware's locomotion service). Out: joint_states, imu, applied_joint_command (500 Hz, QoS SEND),
-diagnostics 1 Hz. The node does not start before everything in retake.g1_driver_checks is found good. The motors move
-after START on the remote, over a ramp; L2+B, no joint_command for 100 ms, no state for 100 ms, a rival on the robot's
-command topic, and the end of this process damp them.
+diagnostics 1 Hz. The node does not start before everything in retake.g1_driver_checks is found good. START on the
+remote brings the robot into its standing posture, A hands it to the controller (retake.g1_driver_gate). L2+B, no
+joint_command for 100 ms, no state for 100 ms, a rival on the robot's command topic and the end of this process damp it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Parameters:
     dds_domain: int = 0  # the G1's own
     body: str = "own"  # own: all joints are ours; stock: the firmware balances and walks, arms and waist are ours
     release: bool = False  # own: end the firmware's motion service; the robot goes limp
-    ramp_s: float = 2.0  # from START to full gains
+    ramp_s: float = 2.0  # from START to the standing posture
     battery_min_percent: int = BATTERY_MIN_PERCENT  # 0: not looked at
     patience_s: float = 10.0  # for the first state
 
@@ -92,7 +92,7 @@ class G1Driver(Node):
         if isinstance(self._body, StockBody):
             self._walk = self._made_walk(self._body)
         self.create_timer(NEWS_S, self._tell, clock=STEADY)
-        self.get_logger().info(f"started: {settings}; press START on the remote to let the motors move")
+        self.get_logger().info(f"started: {settings}")
 
     def close(self) -> None:
         """Brake the robot."""

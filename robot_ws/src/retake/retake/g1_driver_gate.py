@@ -1,9 +1,11 @@
 """Whether the motors may move: pure, fed by the driver with states, buttons and commands, and with time.
 
-checking: nothing has been found good yet, nothing is sent. ready: all is good, the motors are damped, START on the
-remote sets them going. active: joint commands pass; gains and set-points rise from the measured pose over `ramp_s`.
-damped: something ended it (L2+B, a lease, a rival, a lost robot) and stays so until START, an explicit act of somebody
-who stands by the robot.
+checking: nothing has been found good yet, nothing is sent. ready: all is good, the motors are damped. START on the
+remote: posture, the joints go to the standing posture over `ramp_s` and hold it, in the gantry or on the floor. A, once
+they are there: handing over, the robot's topics fall silent for GAP_S, so that everybody starts anew from this posture,
+and with the first command after it: active, joint commands pass, blended in over half of `ramp_s`. damped: something
+ended it (L2+B, a lease, a rival, a lost robot) and stays so until START, an explicit act of somebody beside the robot.
+START, A and L2+B are what Unitree's own examples use.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import numpy as np
 from controllers import g1
 from controllers.compiled import compiled
 
-START, STOP = "start", frozenset({"L2", "B"})
+START, GO, STOP = "start", "A", frozenset({"L2", "B"})
 LEASE_NS = round(g1.JOINT_COMMAND_LEASE_PERIODS * g1.CONTROL_DT * 1e9)
+GAP_S = 0.6  # more than the half second that means another run of the world to every node
+ANSWER_S = 2.0  # for the first command after it
+# `ours`: the posture is held without feed-forward, against gravity
+KP_POSTURE, KD_POSTURE = 2.0 * g1.KP, 2.0 * g1.KD
 
 
 class Phase(str, Enum):
@@ -25,8 +31,19 @@ class Phase(str, Enum):
 
     CHECKING = "checking"
     READY = "ready"
+    POSTURE = "posture"
+    HANDING = "handing over"
     ACTIVE = "active"
     DAMPED = "damped"
+
+
+MOVING = (Phase.POSTURE, Phase.HANDING, Phase.ACTIVE)
+SAYS = {
+    Phase.READY: "START on the remote brings the robot into its standing posture",
+    Phase.POSTURE: "A on the remote hands it to the controller, once its feet are on the floor",
+    Phase.HANDING: "waiting for the controller",
+    Phase.ACTIVE: "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Setpoints:
-    """What the motors are given: `rows` (5, 29) q, dq, tau, kp, kd. `share`: how far the ramp has come, 0 damping."""
+    """What the motors are given: `rows` (5, 29) q, dq, tau, kp, kd. `share`: how far the robot is ours, 0 damping."""
 
     rows: np.ndarray
     share: float
@@ -65,18 +82,17 @@ class Gate:
     def __init__(self, ramp_s: float) -> None:
         self._ramp_s = ramp_s
         self.phase, self.reason = Phase.CHECKING, "not checked yet"
-        self.blocked = ""  # why START would not be obeyed now; the driver sets it
-        self.refusal = ""  # why the last START was not
+        self.blocked = ""  # why the buttons would not be obeyed now; the driver sets it
+        self.refusal = ""  # why the last one was not
         self.command: Command | None = None
         self._held: frozenset[str] = frozenset()
-        self._began_s = 0.0
+        self._began_s = 0.0  # of the phase
         self._q_start = g1.Q_HOME
-        self._stamp = 0  # of the newest state
 
     def found_good(self) -> None:
         """The checks have passed."""
         if self.phase is Phase.CHECKING:
-            self.phase, self.reason = Phase.READY, "press START on the remote to let the motors move"
+            self._enter(Phase.READY, 0.0)
 
     def check_again(self, reason: str) -> None:
         """The robot may be another one than before."""
@@ -84,52 +100,84 @@ class Gate:
 
     def damp(self, reason: str) -> bool:
         """Stop moving; True when that is news."""
-        if self.phase is not Phase.ACTIVE:
+        if self.phase not in MOVING:
             return False
         self.phase, self.reason = Phase.DAMPED, f"{reason}: damping until START on the remote"
         return True
 
+    def is_silent(self, now_s: float) -> bool:
+        """The robot's topics rest, so that everybody starts anew."""
+        return self.phase is Phase.HANDING and now_s - self._began_s < GAP_S
+
     def on_state(self, stamp_ns: int, q: np.ndarray, held: frozenset[str], now_s: float) -> None:
         """A state with `q` (29,) and the buttons held on the remote."""
-        self._stamp = stamp_ns
         pressed, self._held = held - self._held, held
         if STOP <= held:
             self.damp("L2+B on the remote")
-        elif START in pressed:
-            self._start(q, now_s)
-        if self.phase is Phase.ACTIVE and (self.command is None or stamp_ns - self.command.stamp_ns > LEASE_NS):
+        elif START in pressed and self.phase in (Phase.READY, Phase.DAMPED):
+            self.refusal, self._q_start = self.blocked, q
+            if not self.blocked:
+                self._enter(Phase.POSTURE, now_s)
+        elif GO in pressed and self.phase is Phase.POSTURE:
+            self.refusal = self.blocked or ("" if self._ramp(now_s) == 1.0 else "the posture is not reached yet")
+            if not self.refusal:
+                self._enter(Phase.HANDING, now_s)
+        elif self.phase is Phase.HANDING:
+            self._hand_over(now_s)
+        elif self.phase is Phase.ACTIVE and (self.command is None or stamp_ns - self.command.stamp_ns > LEASE_NS):
             self.damp(f"no joint_command for {LEASE_NS / 1e6:.0f} ms")
 
     def on_command(self, command: Command) -> None:
         """A command that answers one of the newest states."""
         self.command = command
 
-    def _start(self, q: np.ndarray, now_s: float) -> None:
-        if self.phase not in (Phase.READY, Phase.DAMPED):
-            return
-        is_fresh = self.command is not None and self._stamp - self.command.stamp_ns <= LEASE_NS
-        self.refusal = self.blocked or ("" if is_fresh else "no joint_command comes; start the controller")
-        if not self.refusal:
-            self.phase, self.reason = Phase.ACTIVE, ""
-            self._began_s, self._q_start = now_s, q
-
     def setpoints(self, q: np.ndarray, now_s: float) -> Setpoints:
         """What the motors should have now, clamped to their limits; `q` (29,) as measured."""
-        command = self.command
+        command, rows = self.command, np.empty((5, g1.NUM_JOINTS))
+        if self.phase in (Phase.POSTURE, Phase.HANDING):
+            share = self._ramp(now_s) if self.phase is Phase.POSTURE else 1.0
+            _posture(self._q_start, share, rows)
+            return Setpoints(rows, share)
         if self.phase is not Phase.ACTIVE or command is None or command.damp:
             return damping(q)
-        rows, share = np.empty((5, g1.NUM_JOINTS)), min(1.0, (now_s - self._began_s) / self._ramp_s)
-        _ramped(command.q_des, command.dq_des, command.tau_ff, self._q_start, share, rows)
-        return Setpoints(rows, share)
+        _blended(command.q_des, command.dq_des, command.tau_ff, min(1.0, 2.0 * self._ramp(now_s)), rows)
+        return Setpoints(rows, 1.0)
+
+    def _ramp(self, now_s: float) -> float:
+        return min(1.0, (now_s - self._began_s) / self._ramp_s)
+
+    def _enter(self, phase: Phase, now_s: float) -> None:
+        self.phase, self.reason, self._began_s = phase, SAYS[phase], now_s
+
+    def _hand_over(self, now_s: float) -> None:
+        """After the gap the first command opens the gate; without one, back to the posture that was never left."""
+        if self.is_silent(now_s):
+            self.command = None
+        elif self.command is not None:
+            self._enter(Phase.ACTIVE, now_s)
+        elif now_s - self._began_s > GAP_S + ANSWER_S:
+            self.refusal = "no joint_command comes; start the controller, then press A again"
+            self._enter(Phase.POSTURE, now_s - self._ramp_s)
+            self._q_start = g1.Q_HOME
 
 
 @compiled
-def _ramped(q_des, dq_des, tau_ff, q_start, share, rows):
-    """Clamped set-points and gains (5, 29), `share` of the way from a braked robot at `q_start`."""
+def _posture(q_start, share, rows):
+    """Set-points and gains (5, 29) `share` of the way from a braked robot at `q_start` to the standing posture."""
+    for i in range(q_start.size):
+        rows[0, i] = q_start[i] + share * (g1.Q_HOME[i] - q_start[i])
+        rows[1, i] = rows[2, i] = 0.0
+        rows[3, i] = share * KP_POSTURE[i]
+        rows[4, i] = g1.KD_DAMP[i] + share * (KD_POSTURE[i] - g1.KD_DAMP[i])
+
+
+@compiled
+def _blended(q_des, dq_des, tau_ff, share, rows):
+    """Clamped set-points and gains (5, 29), `share` of the way from the standing posture to the command."""
     for i in range(q_des.size):
         q = min(max(q_des[i], g1.Q_LOWER[i]), g1.Q_UPPER[i])
-        rows[0, i] = q_start[i] + share * (q - q_start[i])
+        rows[0, i] = g1.Q_HOME[i] + share * (q - g1.Q_HOME[i])
         rows[1, i] = share * dq_des[i]
         rows[2, i] = share * min(max(tau_ff[i], -g1.TAU_MAX[i]), g1.TAU_MAX[i])
-        rows[3, i] = share * g1.KP[i]
-        rows[4, i] = g1.KD_DAMP[i] + share * (g1.KD[i] - g1.KD_DAMP[i])
+        rows[3, i] = KP_POSTURE[i] + share * (g1.KP[i] - KP_POSTURE[i])
+        rows[4, i] = KD_POSTURE[i] + share * (g1.KD[i] - KD_POSTURE[i])

@@ -163,17 +163,19 @@ class Link:
         self.checks.data = data
         self.counts["state"] += 1
         with self._lock:
+            is_silent = self._gate.is_silent(now_s)
             self._stamps[state.stamp_ns] = now_s
             while state.stamp_ns - (oldest := next(iter(self._stamps))) > LEASE_NS:
                 del self._stamps[oldest]
-        self._on_state(state)
+        if not is_silent:
+            self._on_state(state)
         with self._lock:
             self._q = joints[0]
             if mode_machine != self._mode_machine and self._gate.phase is not Phase.CHECKING:
                 self._gate.damp(f"mode_machine changed to {mode_machine}")
                 self._gate.check_again("the robot changed its mode_machine")
             self._gate.on_state(state.stamp_ns, self._q, self._held, now_s)
-            if self._gate.phase in (Phase.READY, Phase.DAMPED):
+            if self._gate.phase not in (Phase.CHECKING, Phase.ACTIVE):
                 self._send(state.stamp_ns)
 
     def _send(self, stamp_ns: int) -> None:
@@ -230,9 +232,10 @@ class Link:
         gate, now_s = self._gate, time.monotonic()
         if (said := f"{gate.phase.value}: {gate.reason}") != self._said:
             self._said = said
+            self.news.append(("trouble", "motors", None))
             self.news.append(("trouble", "motors", said if gate.phase is not Phase.ACTIVE else None))
         if gate.refusal:
-            self.news.append(("refuse", "START", gate.refusal))
+            self.news.append(("refuse", "remote", gate.refusal))
             gate.refusal = ""
         if now_s - self._watched_s < WATCH_S:
             return

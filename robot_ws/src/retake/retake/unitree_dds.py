@@ -28,9 +28,11 @@ LOOPBACK = "lo"
 DOMAIN_MAX = 232
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
 _SIOCGIFADDR = 0x8915
+# loopback has no multicast, and an announcement that is lost there is only repeated after this interval (default 8 s)
 _CONFIG = (
     '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="{}" priority="default" '
-    'multicast="default"/></Interfaces></General></Domain></CycloneDDS>'
+    'multicast="default"/></Interfaces></General><Discovery><SPDPInterval>2 s</SPDPInterval></Discovery></Domain>'
+    '</CycloneDDS>'
 )
 _domains: dict[int, tuple[str, Domain]] = {}  # interface and domain; a process can set up a domain once
 
