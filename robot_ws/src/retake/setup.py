@@ -21,7 +21,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/retake"]),
         ("share/retake", ["package.xml"]),
-        ("share/retake/launch", ["launch/g1.launch.py"]),
+        ("share/retake/launch", ["launch/g1.launch.py", "launch/arm.launch.py"]),
     ],
     zip_safe=False,
     license="Apache-2.0",
