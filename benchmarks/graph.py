@@ -45,9 +45,6 @@ def takeover_latency() -> dict[str, dict[str, Any]]:
 
     `stolen` in the result is the share of this machine's processors that its host gave to others meanwhile: with more
     than some percent of it the latency is the host's (seen: pauses of 240 ms at 60 %).
-
-    Raises:
-        RuntimeError: a takeover moved nothing, or not what the person moved.
     """
     BUILD.mkdir(parents=True, exist_ok=True)
     up = [sys.executable, "-m", "retake.cli", "up", "headless:=true", f"root:={BUILD / 'takeover'}"]
@@ -62,15 +59,13 @@ def takeover_latency() -> dict[str, dict[str, Any]]:
             _wait(graph)
     stolen = (stolen_s() - stolen_before) / (time.monotonic() - began) / (os.cpu_count() or 1)
     result = json.loads(done.stdout.splitlines()[-1])
-    if result["wrong"]:
-        raise RuntimeError(f"{len(result['wrong'])} of {TAKEOVERS} takeovers failed: {'; '.join(result['wrong'][:3])}")
     latencies, references = np.array(result["latencies_ms"]), np.array(result["first_reference_ms"])
     p50, p99 = (float(np.percentile(latencies, p)) for p in (50, 99))
-    kept = ("threshold_rad", "still_rad", "sham_rad", "shams")
+    kept = ("missed", "threshold_rad", "still_rad", "sham_rad", "shams")
     return {
         "takeover_latency_p99_ms": {"value": p99, "peer": None, "p50_ms": p50, "worst_ms": float(latencies.max()),
                                     "takeovers": len(latencies), "stolen": round(stolen, 4),
-                                    "first_reference_p99_ms": float(np.percentile(references, 99)),
+                                    "first_reference_p99_ms": float(np.nanpercentile(references, 99)),
                                     **{key: result[key] for key in kept}},
         "falls": {"value": int(result["fallen"])},
     }  # fmt: skip

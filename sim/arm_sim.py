@@ -19,7 +19,7 @@ from controllers import arm
 from controllers.rigs import rig_of
 from retake import qos
 from retake.conversions import time_message
-from retake.realtime import ROBOT
+from retake.realtime import WORLD
 from retake.spin import run
 from retake.wire import JointStateCodec
 from sim.arm_world import ArmWorld
@@ -84,7 +84,7 @@ class ArmSim(RobotSim):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(ArmSim, args, priority=ROBOT)
+    return run(ArmSim, args, priority=WORLD)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from controllers.rigs import rig_of
 from retake.conversions import NS_PER_S
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
-from retake.realtime import ROBOT
+from retake.realtime import WORLD
 from retake.spin import STEADY, run
 from sim.dm_emulator import EmulatedArms
 from sim.g1_sim_outputs import Scene
@@ -115,7 +115,7 @@ class ArmWire(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(ArmWire, args, priority=ROBOT)
+    return run(ArmWire, args, priority=WORLD)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from controllers import g1
-from retake.realtime import ROBOT
+from retake.realtime import WORLD
 from retake.spin import run
 from retake.wire import DAMP
 from sim.g1_box import G1BoxTask
@@ -39,7 +39,7 @@ class G1Sim(RobotSim):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(G1Sim, args, priority=ROBOT)
+    return run(G1Sim, args, priority=WORLD)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from retake import qos
 from retake.conversions import NS_PER_S
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
-from retake.realtime import ROBOT
+from retake.realtime import WORLD
 from retake.spin import STEADY, run
 from retake.unitree_dds import LOOPBACK, Bus
 from retake.unitree_remote import BUTTONS, Remote
@@ -198,7 +198,7 @@ class G1Wire(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(G1Wire, args, priority=ROBOT)
+    return run(G1Wire, args, priority=WORLD)
 
 
 if __name__ == "__main__":

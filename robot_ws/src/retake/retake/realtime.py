@@ -15,6 +15,7 @@ from rclpy.node import Node
 ROBOT = 30  # the robot side: a state that is late delays everything
 CONTROLLER = 20
 AUTHORITY = 10
+WORLD = 8  # physics in a driver's place: a world that is late slows down, a controller that is late lets it fall
 CAMERA = 5  # pictures for the policy may wait for control, not for anything else
 
 
