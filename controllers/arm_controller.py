@@ -154,20 +154,16 @@ class ArmController:
     def _follow(self, dt: float) -> np.ndarray:
         """(n,) velocities of the commanded joints, whose kinematics are up to date."""
         model, n = self.model, self.model.n
-        arm_tracking.hand_targets(self._reference, self._rate, self._positions, self._quats, self._want_R, self._want_p,
-                                  self._want_v)
-        arm_tracking.hand_rates(self._want_R, self._want_p, self._want_v, self._hand_R, self._hand_p, GAIN,
-                                self._closing_max, self._v)
-        posture = POSTURE_GAIN * (self._home - self._q_des)
-        arm_tracking.velocity_program(self._J, self._v, TASK_WEIGHTS, posture, self._floor, REGULAR, DAMPING, self._H,
-                                      self._f)
-        arm_tracking.joint_bounds(self._q_des, self._dq_des, *self._limits, dt, self._lower, self._upper)
+        dq = np.empty(n)
+        arm_tracking.plan(self._reference, self._rate, self._positions, self._quats, self._want_R, self._want_p,
+                          self._want_v, self._hand_R, self._hand_p, GAIN, self._closing_max, self._v, self._J,
+                          TASK_WEIGHTS, POSTURE_GAIN, self._home, self._floor, REGULAR, DAMPING, self._H, self._f,
+                          self._q_des, self._dq_des, *self._limits, dt, self._lower, self._upper, dq, self._L)
         count = arm_distances.distance_rows(model.parent, model.slides, self._R, self._p, self._z, model.capsule_joint,
                                           model.capsule_ends, model.capsule_radius, model.pairs, model.table, REACH,
                                           self._rows, self._near)
-        dq = np.empty(n)
-        if arm_tracking.solve_free(self._H, self._f, self._lower, self._upper, self._rows, self._near, count,
-                                   CLOSING_RATE, CLEARANCE, self._closing, dq, self._L):
+        if arm_tracking.is_legal(dq, self._lower, self._upper, self._rows, self._near, count, CLOSING_RATE, CLEARANCE,
+                                 self._closing):
             return dq
         return self._solve(count, dq)
 
@@ -207,9 +203,8 @@ class ArmController:
     def _update(self) -> None:
         """Kinematics of the commanded joints."""
         model = self.model
-        arm_kernels.forward(*self._kinematics, self._q_des, self._R, self._p, self._z)
-        arm_kernels.hands(model.ee_joint, model.ee_R, model.ee_p, self._R, self._p, self._hand_R, self._hand_p)
-        arm_kernels.jacobian(model.parent, model.slides, model.ee_joint, self._p, self._z, self._hand_p, self._J)
+        arm_tracking.kinematics(*self._kinematics, model.ee_joint, model.ee_R, model.ee_p, self._q_des, self._R,
+                                self._p, self._z, self._hand_R, self._hand_p, self._J)
 
 
 def _scratch(n: int, h: int) -> tuple[np.ndarray, ...]:

@@ -100,6 +100,8 @@ class ArmModel:
 
     def inverse_dynamics(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
         """(n,) N·m that give accelerations ddq (n,) at q, dq (n,): gravity and rotor inertia included."""
+        if len(self.models) == 1:  # without joining: 3 µs less
+            return np.asarray(pin.rnea(*self.models[0], q, dq, ddq))
         arms = zip(self.models, self.joints, strict=True)
         return np.concatenate([pin.rnea(model, data, q[j], dq[j], ddq[j]) for (model, data), j in arms])
 
