@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from controllers.compiled import compiled
 
 
 def normalised(quat_xyzw: np.ndarray) -> np.ndarray:
@@ -91,3 +95,33 @@ def yaw_of(quat_xyzw: np.ndarray) -> float:
 def slerp(a: np.ndarray, b: np.ndarray, weight: float) -> np.ndarray:
     """Unit quaternion `weight` of the way from a to b, the short way round."""
     return multiply(a, from_rotvec(weight * to_rotvec(multiply(conjugate(a), b))))
+
+
+@compiled
+def rotation_error(desired, R, out):
+    """Rotation vector (3,) rad, odom axes, from R (3, 3) to the unit quaternion `desired`, x y z w; the short way."""
+    # quaternion of R, up to its length: the largest of four candidates is never small
+    xx, yy = 1 + R[0, 0] - R[1, 1] - R[2, 2], 1 - R[0, 0] + R[1, 1] - R[2, 2]
+    zz, ww = 1 - R[0, 0] - R[1, 1] + R[2, 2], 1 + R[0, 0] + R[1, 1] + R[2, 2]
+    largest = max(xx, yy, zz, ww)
+    xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
+    wx, wy, wz = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    if ww == largest:
+        x, y, z, w = wx, wy, wz, ww
+    elif xx == largest:
+        x, y, z, w = xx, xy, xz, wx
+    elif yy == largest:
+        x, y, z, w = xy, yy, yz, wy
+    else:
+        x, y, z, w = xz, yz, zz, wz
+    dx, dy, dz, dw = desired[0], desired[1], desired[2], desired[3]  # error = desired * conjugate(current)
+    out[0] = -dw * x + dx * w - dy * z + dz * y
+    out[1] = -dw * y + dx * z + dy * w - dz * x
+    out[2] = -dw * z - dx * y + dy * x + dz * w
+    scalar = dw * w + dx * x + dy * y + dz * z
+    sine = math.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
+    if scalar < 0:
+        sine, scalar = -sine, -scalar
+    scale = 2.0 / scalar if abs(sine) < 1e-9 else 2.0 * math.atan2(abs(sine), scalar) / sine
+    for c in range(3):
+        out[c] *= scale

@@ -10,6 +10,7 @@ import numpy as np
 from controllers import g1
 from controllers.compiled import compiled
 from controllers.model import LEFT_HAND, NV, RIGHT_HAND, TORSO, G1Model
+from controllers.rotations import rotation_error
 
 ROWS = 18  # common and relative palms 6, palm and torso rotations 9, CoM 2, pelvis height 1
 
@@ -124,7 +125,7 @@ def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_loa
     _palm_rows(rows, target, terms, g, reference, rate, acceleration, pressure_x, demands.palms)
     error, desired = np.empty(3), np.zeros(4)
     for k in range(2):  # palm rotations
-        _rotation_error(reference[7 * k + 3 : 7 * k + 7], terms.rotations[LEFT_HAND + k], error)
+        rotation_error(reference[7 * k + 3 : 7 * k + 7], terms.rotations[LEFT_HAND + k], error)
         first = 6 * (LEFT_HAND + k) + 3
         for c in range(3):
             for i in range(v.size):
@@ -132,7 +133,7 @@ def _fill(demands, terms, mass, g, q, v, reference, rate, acceleration, hand_loa
             b = g.kp_rotation * error[c] - g.kd_rotation * terms.twist[first + c] - terms.drift[first + c]
             target[6 + 3 * k + c] = b
     desired[1], desired[3] = math.sin(0.5 * reference[g1.TORSO_PITCH]), math.cos(0.5 * reference[g1.TORSO_PITCH])
-    _rotation_error(desired, terms.rotations[TORSO], error)
+    rotation_error(desired, terms.rotations[TORSO], error)
     for c in range(3):
         row, is_pitch = 6 * TORSO + 3 + c, 1.0 if c == 1 else 0.0
         for i in range(v.size):
@@ -235,33 +236,3 @@ def _palm_forces(wrench, palms, terms, g, reference, hand_load):
     for c in range(3):
         push = (terms.positions[LEFT_HAND, c] - terms.positions[RIGHT_HAND, c]) * (force / max(gap, 1e-3))
         wrench[c], wrench[3 + c] = hand_load[c] + push, hand_load[c] - push
-
-
-@compiled
-def _rotation_error(desired, R, out):
-    """Rotation vector (3,) rad, odom axes, from R (3, 3) to the unit quaternion `desired`, x y z w; the short way."""
-    # quaternion of R, up to its length: the largest of four candidates is never small
-    xx, yy = 1 + R[0, 0] - R[1, 1] - R[2, 2], 1 - R[0, 0] + R[1, 1] - R[2, 2]
-    zz, ww = 1 - R[0, 0] - R[1, 1] + R[2, 2], 1 + R[0, 0] + R[1, 1] + R[2, 2]
-    largest = max(xx, yy, zz, ww)
-    xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
-    wx, wy, wz = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
-    if ww == largest:
-        x, y, z, w = wx, wy, wz, ww
-    elif xx == largest:
-        x, y, z, w = xx, xy, xz, wx
-    elif yy == largest:
-        x, y, z, w = xy, yy, yz, wy
-    else:
-        x, y, z, w = xz, yz, zz, wz
-    dx, dy, dz, dw = desired[0], desired[1], desired[2], desired[3]  # error = desired * conjugate(current)
-    out[0] = -dw * x + dx * w - dy * z + dz * y
-    out[1] = -dw * y + dx * z + dy * w - dz * x
-    out[2] = -dw * z - dx * y + dy * x + dz * w
-    scalar = dw * w + dx * x + dy * y + dz * z
-    sine = math.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
-    if scalar < 0:
-        sine, scalar = -sine, -scalar
-    scale = 2.0 / scalar if abs(sine) < 1e-9 else 2.0 * math.atan2(abs(sine), scalar) / sine
-    for c in range(3):
-        out[c] *= scale

@@ -59,8 +59,7 @@ class WholeBodyQP:
         g = gains or Gains()
         self.gains, self.tasks = g, WholeBodyTasks(model, g)
         self._model = model
-        self._program = QuadraticProgram.empty(N, ROWS)
-        program = self._program
+        self._program = program = QuadraticProgram.empty(N, ROWS)
         program.kind[N : N + 6] = EQUALITY
         for foot in range(2):
             columns = slice(NU + 6 * foot, NU + 6 * foot + 6)

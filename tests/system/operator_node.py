@@ -104,6 +104,9 @@ class Operator:
         answer of sim/reset.
         """
         self.until(lambda: set(self.heard) >= NEEDED, START_S, "every node")
+        # once more from everybody: by then they have discovered each other, and no message of the new world is lost
+        self.heard.clear()
+        self.until(lambda: set(self.heard) >= NEEDED, START_S, "every node again")
         start = json.loads(self.call("sim/reset"))
         self._hashed_ns = range(start["stamp_ns"] + 1, start["stamp_ns"] + round(hash_s * 1e9) + 1)
         self.call("episode/start")
