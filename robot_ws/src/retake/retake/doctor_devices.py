@@ -102,7 +102,7 @@ def g1(interface: str, domain: int = 0, seconds: float = LISTEN_S) -> list[Findi
         return [bad("robot", str(error))]
     states = bus.reader("rt/lowstate", LowState_, depth=64)
     commands = {topic: bus.reader(topic, LowCmd_) for topic in RIVAL_TOPICS}
-    count, record, refused = 0, None, ""
+    count, record, refused, first = 0, None, "", 0.0
     rivals: set[str] = set()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -110,13 +110,14 @@ def g1(interface: str, domain: int = 0, seconds: float = LISTEN_S) -> list[Findi
         for data in states.take(64):
             try:
                 record, count = decode_state(data), count + 1
+                first = first or time.monotonic()  # discovery takes its time, which is not the robot's
             except WireError as error:
                 refused = str(error)
         rivals |= {topic for topic, reader in commands.items() if reader.take()}
     if record is None:
         return [bad("robot", refused or f"nothing on rt/lowstate in {seconds:.0f} s on {interface} ({bus.address})",
                     "is it on, is its cable in, is your address in 192.168.123.0/24?")]
-    rate = count / seconds
+    rate = count / max(end - first, 0.01)
     found = [good("robot", f"{rate:.0f} states a second, hottest {unitree_checks.hottest_joint(record)}")
              if rate >= STATES_MIN_HZ else
              note("robot", f"{rate:.0f} states a second, it sends 500", "use a cable, not Wi-Fi; see `pauses`")]
