@@ -111,6 +111,7 @@ def home(rig: Rig) -> np.ndarray:
     return np.tile(np.append(arm.YAM.q_home, 1.0), len(rig.arms.mounts))
 
 
+@pytest.mark.heavy  # homes against the clock
 @pytest.mark.parametrize(("rig", "task"), [(YAM, "arm_pick"), (BIMANUAL_YAM, "arm_table")], ids=["single", "pair"])
 def test_driver_and_simulation_are_the_same_to_everybody_else(probes, rig, task):
     sim, real = simulated(probes(rig.name), rig, task), driven(probes(rig.name), rig)
