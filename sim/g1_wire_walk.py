@@ -23,7 +23,8 @@ INVALID_FSM = 7302  # Unitree's code
 LOWEST_M, HIGHEST_M = 0.55, 0.75
 HEIGHT_M_S = 0.2
 POSTURE_RAD_S = 1.0
-CARRIED_N = 100.0  # a gantry that carries less leaves the robot on its feet
+CARRIED_N = 100.0  # a gantry that carries less,
+WAIT_STEPS = 250  # for so long, leaves the robot on its feet
 VELOCITIES = 3
 Call = Callable[[dict], tuple[int, Any]]
 
@@ -45,7 +46,7 @@ class StockWalk:
         self.velocity = np.zeros(VELOCITIES)
         self._controller.reset()
         self._posture: Motors | None = None
-        self._is_on_feet = False
+        self._is_on_feet, self._wait_steps = False, 0
 
     @property
     def is_balancing(self) -> bool:
@@ -59,7 +60,8 @@ class StockWalk:
         zero = np.zeros(g1.NUM_JOINTS)
         if self.fsm not in BALANCING:
             return Motors(sensors.q, zero, zero, zero, zero if self.fsm == LIMP else g1.KD_DAMP)
-        self._is_on_feet = self._is_on_feet or carried_n < CARRIED_N and self._reaches_posture()
+        self._wait_steps = WAIT_STEPS if carried_n > CARRIED_N else max(0, self._wait_steps - 1)
+        self._is_on_feet = self._is_on_feet or self._wait_steps == 0 and self._reaches_posture()
         if not self._is_on_feet:
             return self._to_posture(sensors)
         command = self._controller.step(sensors, self._action)

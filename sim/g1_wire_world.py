@@ -16,6 +16,7 @@ from sim.g1_world import G1World
 ROPE_N_M, ROPE_N_S_M = 20_000.0, 900.0  # a rope can only pull
 STRAP_NM, STRAP_NM_S = 250.0, 15.0  # what keeps a robot in its straps upright
 HANGING_M = 0.10  # soles above the floor
+WEIGHT_N = 340.0
 CATCH_M = 0.04  # below standing, where the lowered rope is taut again
 LOWER_M_S = 0.10
 AMBIENT_C = 25.0
@@ -50,6 +51,7 @@ class Gantry:
     def hang(self, standing_height: float) -> None:
         """Lift a robot whose pelvis is at `standing_height` (m) when it stands."""
         self.state, self._height, self._lowest = "hanging", standing_height + HANGING_M, standing_height - CATCH_M
+        self.pull_n = WEIGHT_N
 
     def lower(self) -> None:
         """Let the hook down at LOWER_M_S until the robot can stand; one that sinks further is caught."""

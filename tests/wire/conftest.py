@@ -40,6 +40,11 @@ def _schedule(policy: int, priority: int) -> None:
             return
 
 
+def ordinary_priority() -> None:
+    """For a process that a test starts, before it runs: Python that loads with the test's priority stops the others."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture(autouse=True)
 def short_listening(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver listens half a second for rivals before it starts; here they speak every 10 ms."""

@@ -21,6 +21,8 @@ from retake.unitree_dds import LOOPBACK
 from retake.wire import JointStateCodec
 from tests.nodes.conftest import Probe
 
+from .conftest import ordinary_priority
+
 CODEC = JointStateCodec(g1.JOINT_NAMES)
 OF_THE_SIMULATION = ("/clock", "/g1/render_state", "/g1/rendered", "/g1/ground_truth/task", "/g1/sim/reset",
                      "/g1/sim/run")
@@ -71,7 +73,8 @@ def look_at(probe: Probe, name: str) -> tuple[dict, dict]:
 def running(module: str, **parameters: object) -> Iterator[None]:
     """The node as a process, as in the graph."""
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    process = subprocess.Popen([sys.executable, "-m", module, "--ros-args", "-r", "__ns:=/g1", *words])
+    command = [sys.executable, "-m", module, "--ros-args", "-r", "__ns:=/g1", *words]
+    process = subprocess.Popen(command, preexec_fn=ordinary_priority)
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from retake.unitree_wire import command_encoder
 from retake.whole_body_controller import RESTART_GAP_NS
 from retake.wire import JointStateCodec
 from tests.nodes.conftest import Probe, options
+
+from .conftest import ordinary_priority
 
 CODEC = JointStateCodec(g1.JOINT_NAMES)
 DEBUG = {"motion_service": ""}  # a robot whose own motion service is off
@@ -316,7 +317,7 @@ def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, numb
     robot = make_robot(**DEBUG)
     command = [sys.executable, "-m", "retake.g1_driver", "--ros-args", "-r", "__ns:=/g1", "-p", "interface:=lo", "-p",
                f"dds_domain:={robot.domain}", "-p", "ramp_s:=0.5"]
-    process = subprocess.Popen(command, env=dict(os.environ))
+    process = subprocess.Popen(command, preexec_fn=ordinary_priority)
     try:
         commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
         probe.create_subscription(JointState, "joint_states", lambda data: commands.publish(CODEC.encode(

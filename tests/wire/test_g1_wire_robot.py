@@ -240,3 +240,26 @@ def test_the_gantry_carries_lowers_and_lets_go(make):
     world.gantry.remove()
     program.step(500)
     assert world.data.qpos[2] < height - 0.15  # limp motors: it sinks
+
+
+def test_the_motion_service_stands_a_robot_up_from_its_gantry(make):
+    """Start holds the standing posture in the air; lowered, the robot stands on its feet and balances."""
+    program = make()
+    robot, world = program.robot, program.world
+    world.hang_up()
+    robot.walk.enter(WALK)
+
+    def step(count: int) -> None:
+        for _ in range(count):
+            program._now += STEP_NS
+            world.step_motors(robot.update(world.sensors(), program._now))
+
+    step(900)
+    np.testing.assert_allclose(world.sensors().q, g1.Q_HOME, atol=0.15)
+    assert not robot.walk.is_balancing
+    world.gantry.lower()
+    step(1100)
+    assert robot.walk.is_balancing and world.gantry.pull_n == 0.0
+    world.gantry.remove()
+    step(500)
+    assert robot.walk.is_balancing and world.data.qpos[2] > 0.7

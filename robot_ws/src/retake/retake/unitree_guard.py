@@ -13,8 +13,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from retake.realtime import ROBOT
 from retake.unitree_dds import Bus
 from retake.unitree_idl import LowCmd_
 
@@ -31,10 +33,11 @@ class Guard:
         """Start it; `farewell` is what it will send."""
         command = [sys.executable, "-m", "retake.unitree_guard", str(bus.domain), bus.interface, topic,
                    str(len(farewell[0]))]
-        # a session of its own: Ctrl-C in the driver's terminal must not end it
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+        with _ordinary_priority():
+            # a session of its own: Ctrl-C in the driver's terminal must not end it
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(len(farewell).to_bytes(_COUNT_BYTES, "little") + b"".join(farewell))
         self._process.stdin.flush()
@@ -63,6 +66,25 @@ class Guard:
             self._process.kill()
 
 
+@contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """What this thread starts meanwhile has no real-time priority: loading Python with it would stop a control loop."""
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
+
+
+def _prefer() -> None:
+    """Real-time priority once everything is loaded: what is left to do is short and urgent."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(ROBOT))
+    except PermissionError:
+        pass  # the driver says so already
+
+
 def _read(count: int) -> bytes:
     """Exactly `count` bytes of the standard input, less when it closed before."""
     return sys.stdin.buffer.read(count)
@@ -76,6 +98,7 @@ def main(args: Sequence[str]) -> int:
     writer = Bus(int(domain), interface).writer(topic, LowCmd_)
     count = int.from_bytes(_read(_COUNT_BYTES), "little")
     farewell = [_read(int(size)) for _ in range(count)]
+    _prefer()
     sys.stdout.buffer.write(_READY)
     sys.stdout.buffer.flush()
     _read(1)
