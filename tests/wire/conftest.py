@@ -23,7 +23,7 @@ from retake.unitree_dds import LOOPBACK, Bus
 from retake.unitree_idl import LowCmd_
 from retake.unitree_remote import Remote
 from sim.g1_wire_robot import Build, WireRobot
-from sim.g1_wire_world import WireWorld
+from sim.g1_wire_world import Motors, WireWorld
 from tests.nodes.conftest import Probe, probe  # noqa: F401 (a fixture)
 
 PERIOD_NS = 2_000_000
@@ -66,17 +66,18 @@ def world() -> WireWorld:
 
 
 class RobotThread:
-    """A robot that stands still: it says its state, 500 Hz by its own tick, takes commands, answers calls; no physics.
+    """A robot that stands still: says its state, 500 Hz by its own tick, takes commands, answers calls; nothing moves.
 
-    `commands` are the records that came on rt/lowcmd, with the time of arrival.
+    `commands` are the records that came on `topic`, with the time of arrival.
     """
 
-    def __init__(self, domain: int, world: WireWorld, **build: object) -> None:
+    def __init__(self, domain: int, world: WireWorld, topic: str = "rt/lowcmd", **build: object) -> None:
         self.domain = domain
         bus = Bus(domain, LOOPBACK)
         self.robot = WireRobot(bus, world, replace(Build(), **build))  # type: ignore[arg-type]
-        self._world, self._sensors = world, world.sensors()
-        self._spy = bus.reader("rt/lowcmd", LowCmd_, depth=64)
+        self._world, self._sensors, still = world, world.sensors(), Motors()
+        self.robot.walk.motors = lambda *_: still  # type: ignore[method-assign]
+        self._spy = bus.reader(topic, LowCmd_, depth=64)
         self.commands: list[tuple[float, np.ndarray]] = []
         self.is_silent = self.is_damaged = False
         self._raw = self.robot._states.write

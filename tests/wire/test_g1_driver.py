@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from controllers import g1
 from retake import qos
 from retake.errors import UserError
 from retake.g1_driver import G1Driver
+from retake.g1_driver_body import OURS, WEIGHT_SLOT
 from retake.g1_driver_gate import KP_POSTURE, LEASE_NS
 from retake.unitree_dds import LOOPBACK, Bus
 from retake.unitree_idl import LowCmd_
 from retake.unitree_wire import command_encoder
 from retake.whole_body_controller import RESTART_GAP_NS
 from retake.wire import JointStateCodec
+from sim.g1_wire_walk import WALK
 from tests.nodes.conftest import Probe, options
 
 from .conftest import ordinary_priority
@@ -35,6 +38,7 @@ class Bench:
 
     def __init__(self, probe: Probe, robot, **parameters: object) -> None:
         self.probe, self.robot, self.answers = probe, robot, True
+        self._ours = OURS if parameters.get("body") == "stock" else slice(0, 29)
         self.commands = probe.create_publisher(JointState, "joint_command", qos.STREAM)
         self.stamps: list[int] = []  # of joint_states
         self.applied: list[bytes] = []
@@ -58,14 +62,16 @@ class Bench:
     def start(self) -> None:
         """Press START, then A, until the motors have the controller's gains."""
         self.to_posture()
-        self.probe.until(lambda: self.robot.keeps_pressing("A") and np.allclose(self.robot.newest()["kp"], g1.KP), 20.0)
+        self.probe.until(lambda: self.robot.keeps_pressing("A") and self._has_gains(g1.KP), 20.0)
         self.robot.press()
 
     def to_posture(self) -> None:
         """Press START until the standing posture is held."""
-        self.probe.until(lambda: self.robot.keeps_pressing("start") and self.robot.commands
-                         and np.allclose(self.robot.newest()["kp"], KP_POSTURE), 20.0)
+        self.probe.until(lambda: self.robot.keeps_pressing("start") and self._has_gains(KP_POSTURE), 20.0)
         self.robot.press()
+
+    def _has_gains(self, kp: np.ndarray) -> bool:
+        return bool(self.robot.commands) and np.allclose(self.robot.newest()["kp"][self._ours], kp[self._ours])
 
     def until_damped(self) -> None:
         self.probe.until(lambda: self.phase == "damped" and self.robot.is_damped)
@@ -76,7 +82,10 @@ def bench(probe: Probe, make_robot) -> Iterator[Callable[..., Bench]]:
     benches: list[Bench] = []
 
     def make(parameters: dict | None = None, **build: object) -> Bench:
-        benches.append(Bench(probe, make_robot(**{**DEBUG, **build}), **(parameters or {})))
+        robot = make_robot(**{**DEBUG, **build})
+        if build.get("motion_service") == "ai":
+            robot.robot.walk.enter(WALK)  # somebody has stood it up
+        benches.append(Bench(probe, robot, **(parameters or {})))
         return benches[-1]
 
     yield make
@@ -334,3 +343,32 @@ def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, numb
         assert first - gone < 0.25
     finally:
         process.kill()
+
+
+# body:=stock
+
+
+def test_the_firmware_keeps_the_legs_and_gets_height_and_velocity(bench, probe: Probe):
+    made = bench({"body": "stock"}, motion_service="ai", topic="rt/arm_sdk")
+    robot = made.robot
+    references = probe.create_publisher(JointTrajectory, "reference", qos.STREAM)
+    reference = JointTrajectory(joint_names=["base.height", "base.vx"],
+                                points=[JointTrajectoryPoint(positions=[0.66, 0.2])])
+    made.start()
+    record = robot.commands[-1][1]
+    assert record["motor"]["q"][WEIGHT_SLOT] == 1.0
+    for name in ("q", "kp", "kd", "tau"):
+        assert not record["motor"][name][g1.LEG_JOINTS].any()
+    np.testing.assert_allclose(record["motor"]["q"][OURS], g1.Q_HOME[OURS], atol=1e-6)
+    weights = [record["motor"]["q"][WEIGHT_SLOT] for _, record in robot.commands]
+    assert max(np.diff(weights)) < 0.25 and min(np.diff(weights)) >= 0.0  # up over the ramp, no step
+    probe.until(lambda: references.get_subscription_count())
+    probe.until(lambda: references.publish(reference) or abs(robot.robot.walk.height - 0.66) < 1e-6
+                and robot.robot.walk.velocity[0] == 0.2)
+    _, position, _, effort, _ = CODEC.decode(made.applied[-1])
+    assert not effort[g1.LEG_JOINTS].any() and effort[OURS].any()  # what was not ours is reported as it was found
+    probe.until(lambda: not robot.robot.walk.velocity.any())  # nobody repeats the reference: it stands still
+    robot.press("L2", "B")
+    probe.until(lambda: robot.commands[-1][1]["motor"]["q"][WEIGHT_SLOT] == 0.0)
+    fall = [record["motor"]["q"][WEIGHT_SLOT] for _, record in robot.commands[-400:]]
+    assert min(np.diff(fall)) > -0.1  # the arms go back to the firmware bit by bit
