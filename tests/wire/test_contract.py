@@ -23,6 +23,8 @@ from tests.nodes.conftest import Probe
 
 from .conftest import ordinary_priority
 
+pytestmark = pytest.mark.heavy  # against the clock, with leases of 100 ms: not beside other work
+
 CODEC = JointStateCodec(g1.JOINT_NAMES)
 OF_THE_SIMULATION = ("/clock", "/g1/render_state", "/g1/rendered", "/g1/ground_truth/task", "/g1/sim/reset",
                      "/g1/sim/run")

@@ -29,6 +29,8 @@ from tests.nodes.conftest import Probe, options
 
 from .conftest import ordinary_priority
 
+pytestmark = pytest.mark.heavy  # against the clock, with leases of 100 ms: not beside other work
+
 CODEC = JointStateCodec(g1.JOINT_NAMES)
 DEBUG = {"motion_service": ""}  # a robot whose own motion service is off
 
