@@ -69,7 +69,7 @@ class Program:
         self.command.crc = sdk.plain_crc(self.command) if crc is None else crc
         writer, reader = (self._low, self.robot._low) if topic == "rt/lowcmd" else (self._arm, self.robot._arm)
         writer.write(self.command)
-        self.until(lambda: reader._entity.read(1) or reader.condition.triggered)
+        self.until(lambda: reader._entity.read(1))
 
     def step(self, count: int = 1) -> sdk.LowState_:
         """So many control periods; the state after them."""

@@ -48,7 +48,7 @@ class Link:
         """`on_state` is called by the link's thread; `on_applied(stamp, set-points, q)` by either, under the lock."""
         self._bus, self._body, self._gate = bus, body, gate
         self._on_state, self._on_applied = on_state, on_applied
-        self._states = bus.reader(STATE_TOPIC, LowState_, depth=8)
+        self._states = bus.reader(STATE_TOPIC, LowState_, depth=8, wakes=True)
         self._commands = bus.writer(body.topic, LowCmd_)
         self.checks = Checks(bus, body, battery_min_percent)
         self._clock, self._lock = TickClock(), threading.Lock()

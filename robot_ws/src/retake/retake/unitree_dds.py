@@ -90,7 +90,7 @@ class Reader:
     def __init__(self, bus: Bus, entity: DataReader, kind: type) -> None:
         self._bus = bus  # its participant must outlive us
         self._entity, self._reference, self._kind = entity, entity._ref, kind
-        self.condition = ReadCondition(entity, _ANY)
+        self.condition: ReadCondition | None = None  # what wakes
 
     def take(self, count: int = 16) -> list[bytes]:
         """The messages that have come since the last time, serialised, oldest first.
@@ -140,17 +140,23 @@ class Bus:
         """A writer of messages of `kind` (retake.unitree_idl)."""
         return Writer(self, DataWriter(self._participant, self._topic(topic, kind)))
 
-    def reader(self, topic: str, kind: type, depth: int = 1, others_only: bool = False) -> Reader:
-        """A reader that wakes `wait`; `others_only` leaves out what this participant writes itself."""
+    def reader(
+        self, topic: str, kind: type, depth: int = 1, others_only: bool = False, wakes: bool = False
+    ) -> Reader:
+        """A reader; `others_only` leaves out what this participant writes itself, `wakes` ends `wait` when it has
+        something: take it then, or the next `wait` ends at once."""
         policies = [Policy.History.KeepLast(depth)]
         if others_only:
             policies.append(Policy.IgnoreLocal.Participant)
-        reader = Reader(self, DataReader(self._participant, self._topic(topic, kind), Qos(*policies)), kind)
-        self._waitset.attach(reader.condition)
+        entity = DataReader(self._participant, self._topic(topic, kind), Qos(*policies))
+        reader = Reader(self, entity, kind)
+        if wakes:
+            reader.condition = ReadCondition(entity, _ANY)
+            self._waitset.attach(reader.condition)
         return reader
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until a reader has something, True, or the time is over, False. Other threads go on meanwhile."""
+        """Block until a reader that wakes has something, True, or the time is over, False; other threads go on."""
         return self._waitset.wait(int(timeout_s * 1e9)) > 0
 
     def writers_of(self, topic: str) -> Sequence[str]:
