@@ -43,6 +43,7 @@ has_library "$python" libEGL.so.1 || missing+=(libegl1)
 has_library "$python" libOSMesa.so.8 || missing+=(libosmesa6)
 has_library "$python" libGL.so.1 || missing+=(libgl1)
 has_library "$python" libgomp.so.1 || missing+=(libgomp1)  # pinocchio's wheel takes it for granted
+[[ ,$EXTRA, != *,hardware,* ]] || has_library "$python" libusb-1.0.so.0 || missing+=(libusb-1.0-0)  # pyrealsense2's wheel too
 compgen -G "/usr/lib/*/dri/swrast_dri.so" >/dev/null || compgen -G "/usr/lib/*/libgallium*.so" >/dev/null \
     || missing+=(libgl1-mesa-dri)
 "$python" -c "import venv, ensurepip" 2>/dev/null || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")

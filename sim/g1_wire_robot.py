@@ -20,7 +20,7 @@ from retake import unitree_rpc as rpc
 from retake.unitree_dds import Bus, Reader
 from retake.unitree_idl import BmsState_, LowCmd_, LowState_
 from retake.unitree_remote import Remote
-from retake.unitree_wire import ENABLE, SERIES, WireError, decode_command, motor_modes, state_encoder
+from retake.unitree_wire import ENABLE, SERIES, WireError, command_encoder, decode_command, motor_modes, state_encoder
 from sim.g1_wire_walk import DAMP, StockWalk
 from sim.g1_wire_world import Motors, WireWorld
 
@@ -72,6 +72,7 @@ class WireRobot:
             rpc.Answerer(bus, rpc.MOTION_SWITCHER, "1.0.0.1", self._switcher_calls()),
             rpc.Answerer(bus, rpc.LOCOMOTION, "1.0.0.0", self._walk_calls()),
         )
+        decode_command(command_encoder().encode())  # compiled before a control loop waits for it
         self.reset()
 
     def reset(self) -> None:

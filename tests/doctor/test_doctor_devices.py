@@ -66,9 +66,9 @@ def test_a_realsense_that_is_not_there() -> None:
 
 
 def test_no_robot_and_no_interface() -> None:
-    (found,) = doctor_devices.g1("lo", 77, seconds=0.2)
+    (found,) = doctor_devices.g1("lo", 77, patience_s=0.2)
     assert found.level is Level.BAD and "nothing on rt/lowstate" in found.seen
-    (found,) = doctor_devices.g1("enp99s0", 78, seconds=0.2)
+    (found,) = doctor_devices.g1("enp99s0", 78)
     assert found.level is Level.BAD and "no network interface 'enp99s0'" in found.seen
 
 
@@ -104,5 +104,5 @@ def test_another_model_a_damaged_message_and_a_rival_are_bad(make_robot: Callabl
     assert "mode_machine is 1 (g1_23dof)" in found["joints"].seen and found["joints"].level is Level.BAD
     assert found["rival"].seen == "another program writes rt/lowcmd"
     robot.is_damaged = True
-    (damaged,) = doctor_devices.g1("lo", domain, seconds=0.3)
+    (damaged,) = doctor_devices.g1("lo", domain, patience_s=2.0)
     assert damaged.level is Level.BAD and "CRC" in damaged.seen

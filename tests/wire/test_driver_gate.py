@@ -13,7 +13,6 @@ from retake.g1_driver_gate import (
     KD_POSTURE,
     KP_POSTURE,
     LEASE_NS,
-    Command,
     Gate,
     Phase,
 )
@@ -27,8 +26,14 @@ START = frozenset({"start"})
 MS = 1_000_000
 
 
-def command(stamp: int, q_des: np.ndarray = g1.Q_HOME, tau: float = 1.0, damp: bool = False) -> Command:
-    return Command(stamp, q_des, np.full(29, 0.5), np.full(29, tau), damp)
+def command(stamp: int, q_des: np.ndarray = g1.Q_HOME, tau: float = 1.0, damp: bool = False) -> tuple:
+    return stamp, np.array([q_des, np.full(29, 0.5), np.full(29, tau)]), damp
+
+
+def rows_at(gate: Gate, now_s: float) -> np.ndarray:
+    """(5, 29) what the motors get at a time."""
+    gate.update(Q, now_s)
+    return gate.setpoints.copy()
 
 
 def in_posture(ramp_s: float = 2.0) -> Gate:
@@ -47,24 +52,24 @@ def started(ramp_s: float = 2.0) -> Gate:
     gate = in_posture(ramp_s)
     gate.on_state(1990 * MS, Q, frozenset({"A"}), 19.0)
     assert gate.phase is Phase.HANDING and gate.is_silent(19.0)
-    gate.on_command(command(1990 * MS))  # an answer to a state before the gap
+    gate.on_command(*command(1990 * MS))  # an answer to a state before the gap
     gate.on_state(1992 * MS, Q, NONE, 19.1)
     gate.on_state(1998 * MS, Q, NONE, 19.7)
     assert gate.phase is Phase.HANDING and not gate.is_silent(19.7)
-    gate.on_command(command(2000 * MS))
+    gate.on_command(*command(2000 * MS))
     gate.on_state(2000 * MS, Q, NONE, 20.0)
     assert gate.phase is Phase.ACTIVE
     return gate
 
 
 def is_damping(gate: Gate, now_s: float) -> bool:
-    rows = gate.setpoints(Q, now_s).rows
+    rows = rows_at(gate, now_s)
     return np.array_equal(rows[0], Q) and not rows[1:4].any() and np.array_equal(rows[4], g1.KD_DAMP)
 
 
 def test_nothing_moves_before_start():
     gate = Gate(2.0)
-    gate.on_command(command(0))
+    gate.on_command(*command(0))
     gate.on_state(2 * MS, Q, START, 0.0)
     assert gate.phase is Phase.CHECKING and is_damping(gate, 0.0)
     gate.found_good()
@@ -90,8 +95,8 @@ def test_without_a_controller_the_posture_is_kept():
     gate.on_state(2000 * MS, Q, frozenset({"A"}), 20.0)
     gate.on_state(2002 * MS, Q, NONE, 20.0 + GAP_S + ANSWER_S + 0.1)
     assert gate.phase is Phase.POSTURE and "no joint_command comes" in gate.refusal
-    np.testing.assert_allclose(gate.setpoints(Q, 25.0).rows[3], KP_POSTURE)
-    np.testing.assert_allclose(gate.setpoints(Q, 25.0).rows[0], g1.Q_HOME)
+    np.testing.assert_allclose(rows_at(gate, 25.0)[3], KP_POSTURE)
+    np.testing.assert_allclose(rows_at(gate, 25.0)[0], g1.Q_HOME)
 
 
 def test_gains_and_setpoints_rise_from_the_measured_pose_to_the_posture():
@@ -100,31 +105,30 @@ def test_gains_and_setpoints_rise_from_the_measured_pose_to_the_posture():
     gate.on_state(1002 * MS, Q, START, 10.0)
     shares = []
     for now_s in np.arange(10.0, 12.2, 0.1):
-        sent = gate.setpoints(Q, now_s)
-        s = sent.share
+        s, rows = gate.update(Q, now_s), gate.setpoints
         shares.append(s)
-        np.testing.assert_allclose(sent.rows[0], Q + s * (g1.Q_HOME - Q), atol=1e-12)
-        np.testing.assert_allclose(sent.rows[3], s * KP_POSTURE)
-        np.testing.assert_allclose(sent.rows[4], g1.KD_DAMP + s * (KD_POSTURE - g1.KD_DAMP))
-        assert not sent.rows[1:3].any()
+        np.testing.assert_allclose(rows[0], Q + s * (g1.Q_HOME - Q), atol=1e-12)
+        np.testing.assert_allclose(rows[3], s * KP_POSTURE)
+        np.testing.assert_allclose(rows[4], g1.KD_DAMP + s * (KD_POSTURE - g1.KD_DAMP))
+        assert not rows[1:3].any()
     assert shares[0] == 0.0 and shares[-1] == 1.0 and np.all(np.diff(shares) >= 0)
     assert max(np.diff(shares)) < 0.06
 
 
 def test_commands_are_blended_in_from_the_posture():
     gate = started(ramp_s=2.0)
-    before = gate.setpoints(Q, 20.0).rows
+    before = rows_at(gate, 20.0)
     np.testing.assert_allclose(before[0], g1.Q_HOME)
     np.testing.assert_allclose(before[3], KP_POSTURE)
-    half, whole = gate.setpoints(Q, 20.5).rows, gate.setpoints(Q, 21.0).rows
+    half, whole = rows_at(gate, 20.5), rows_at(gate, 21.0)
     np.testing.assert_allclose(half, 0.5 * (before + whole), atol=1e-9)
     np.testing.assert_allclose(whole, [g1.Q_HOME, np.full(29, 0.5), np.full(29, 1.0), g1.KP, g1.KD])
 
 
 def test_setpoints_are_clamped_to_the_motors_limits():
     gate = started(ramp_s=0.5)
-    gate.on_command(command(2002 * MS, np.full(29, 9.0), tau=-999.0))
-    rows = gate.setpoints(Q, 30.0).rows
+    gate.on_command(*command(2002 * MS, np.full(29, 9.0), tau=-999.0))
+    rows = rows_at(gate, 30.0)
     np.testing.assert_allclose(rows[0], g1.Q_UPPER)
     np.testing.assert_allclose(rows[2], -g1.TAU_MAX)
 
@@ -139,11 +143,11 @@ def test_what_ends_it_keeps_it_ended_until_start(end):
     end(gate)
     assert gate.phase is Phase.DAMPED and is_damping(gate, 30.0)
     stamp = 3000 * MS
-    gate.on_command(command(stamp))
+    gate.on_command(*command(stamp))
     gate.on_state(stamp, Q, NONE, 30.0)
     assert gate.phase is Phase.DAMPED and is_damping(gate, 30.0)
     gate.on_state(stamp + 2 * MS, Q, START, 31.0)
-    assert gate.phase is Phase.POSTURE and gate.setpoints(Q, 31.0).share == 0.0  # from the ramp's beginning
+    assert gate.phase is Phase.POSTURE and gate.update(Q, 31.0) == 0.0  # from the ramp's beginning
 
 
 def test_l2_and_b_damp_the_posture_too():
@@ -154,7 +158,7 @@ def test_l2_and_b_damp_the_posture_too():
 
 def test_a_controller_that_damps_is_obeyed():
     gate = started()
-    gate.on_command(command(2002 * MS, damp=True))
+    gate.on_command(*command(2002 * MS, damp=True))
     assert is_damping(gate, 30.0)
 
 
@@ -214,3 +218,10 @@ def test_a_stand_height_in_an_unknown_unit_is_never_sent():
     walk.on_reference({"base.height": 0.70}, 1.0)
     walk.step(1.0, True)
     assert not asked
+
+
+def test_a_command_that_is_not_finite_damps():
+    gate = started()
+    with pytest.raises(ValueError, match="not finite"):
+        gate.on_command(*command(2002 * MS, np.where(np.arange(29) == 3, np.nan, g1.Q_HOME)))
+    assert is_damping(gate, 30.0)

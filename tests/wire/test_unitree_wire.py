@@ -125,7 +125,7 @@ def test_the_compiled_pass_reads_what_the_record_has():
     record = wire.decode_state(data)
     for row, name in zip(joints, ("q", "dq", "tau_est"), strict=True):
         np.testing.assert_array_equal(row, record["motor"][name][:29])
-    np.testing.assert_array_equal(imu[:4], record["quaternion"])
+    np.testing.assert_array_equal(imu[[3, 0, 1, 2]], record["quaternion"])
     np.testing.assert_array_equal(imu[4:7], record["gyroscope"])
     np.testing.assert_array_equal(imu[7:], record["accelerometer"])
     state.motor_state[7].dq = float("nan")

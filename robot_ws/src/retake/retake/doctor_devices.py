@@ -14,7 +14,8 @@ from retake.errors import UserError
 
 MODE = (640, 480, 30)
 RATE_MIN = 0.95  # of the mode's
-LISTEN_S = 3.0
+LISTEN_S = 3.0  # from the robot's first state on
+DISCOVERY_S = 5.0  # at most until then: two DDS participants need a second or two to find each other
 STATES_MIN_HZ = 400.0  # of 500
 RIVAL_TOPICS = ("rt/lowcmd", "rt/arm_sdk")
 
@@ -88,8 +89,11 @@ def _v4l2(told: str) -> dict[str, Device]:
             for name, path in read_devices(told, "PATH").items()}
 
 
-def g1(interface: str, domain: int = 0, seconds: float = LISTEN_S) -> list[Finding]:
-    """What the G1 says of itself on its own wire; nothing is sent to it."""
+def g1(
+    interface: str, domain: int = 0, seconds: float = LISTEN_S, patience_s: float = DISCOVERY_S
+) -> list[Finding]:
+    """What the G1 says of itself on its own wire in so many seconds from its first state on, for which `patience_s` are
+    waited; nothing is sent to it."""
     try:
         from retake.unitree_dds import Bus
         from retake.unitree_idl import LowCmd_, LowState_
@@ -104,18 +108,20 @@ def g1(interface: str, domain: int = 0, seconds: float = LISTEN_S) -> list[Findi
     commands = {topic: bus.reader(topic, LowCmd_) for topic in RIVAL_TOPICS}
     count, record, refused, first = 0, None, "", 0.0
     rivals: set[str] = set()
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         bus.wait(0.01)
         for data in states.take(64):
             try:
                 record, count = decode_state(data), count + 1
-                first = first or time.monotonic()  # discovery takes its time, which is not the robot's
+                if not first:
+                    first = time.monotonic()
+                    end = first + seconds
             except WireError as error:
                 refused = str(error)
         rivals |= {topic for topic, reader in commands.items() if reader.take()}
     if record is None:
-        return [bad("robot", refused or f"nothing on rt/lowstate in {seconds:.0f} s on {interface} ({bus.address})",
+        return [bad("robot", refused or f"nothing on rt/lowstate in {patience_s:.0f} s on {interface} ({bus.address})",
                     "is it on, is its cable in, is your address in 192.168.123.0/24?")]
     rate = count / max(end - first, 0.01)
     found = [good("robot", f"{rate:.0f} states a second, hottest {unitree_checks.hottest_joint(record)}")

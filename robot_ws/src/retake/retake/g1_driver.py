@@ -27,15 +27,15 @@ from retake import unitree_rpc as rpc
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
 from retake.g1_driver_body import OwnBody, StockBody
-from retake.g1_driver_gate import Command, Gate, Phase, Setpoints
+from retake.g1_driver_gate import Gate, Phase
 from retake.g1_driver_link import Link
-from retake.g1_driver_state import State
 from retake.g1_driver_walk import Walk
 from retake.parameters import declare
 from retake.realtime import ROBOT
 from retake.spin import STEADY, run
 from retake.unitree_checks import BATTERY_MIN_PERCENT, hottest_joint
 from retake.unitree_dds import Bus
+from retake.unitree_wire import command_encoder, read_state, state_encoder
 from retake.wire import DAMP, ImuCodec, JointStateCodec
 
 NEWS_S = 0.1
@@ -83,6 +83,7 @@ class G1Driver(Node):
         bus = Bus(settings.dds_domain, settings.interface)
         self._link = Link(bus, self._body, self._gate, settings.battery_min_percent, self._on_state, self._on_applied)
         try:
+            self._warm_up()
             self._link.open(settings.patience_s)
         except BaseException:
             self._link.close()
@@ -94,29 +95,39 @@ class G1Driver(Node):
         self.create_timer(NEWS_S, self._tell, clock=STEADY)
         self.get_logger().info(f"started: {settings}")
 
+    def _warm_up(self) -> None:
+        """Compile, or load what is compiled, before a robot depends on the next millisecond; moves nothing."""
+        found = self._codec.rows_of(self._codec.encode_rows(0, np.zeros((3, g1.NUM_JOINTS))))
+        assert found is not None
+        gate, joints, imu = Gate(1.0), np.zeros((3, g1.NUM_JOINTS)), np.zeros(10)
+        read_state(state_encoder().encode(), joints, imu)
+        gate.on_command(*found, False)
+        for gate.phase in Phase:
+            gate.update(joints[0], 0.0)
+        command_encoder().encode_setpoints(gate.setpoints)
+
     def close(self) -> None:
         """Brake the robot."""
         self._link.close()
 
     # From the link's thread
 
-    def _on_state(self, state: State) -> None:
-        stamp, imu = state.stamp_ns, state.imu
-        self._publish(self._imu, self._imu_codec.encode(stamp, state.quat_xyzw, imu[4:7], imu[7:10]))
-        self._publish(self._joint_states, self._codec.encode_rows(stamp, state.joints))
+    def _on_state(self, stamp: int, joints: np.ndarray, imu: np.ndarray) -> None:
+        self._publish(self._imu, self._imu_codec.encode_row(stamp, imu))
+        self._publish(self._joint_states, self._codec.encode_rows(stamp, joints))
 
-    def _on_applied(self, stamp: int, sent: Setpoints, q: np.ndarray) -> None:
+    def _on_applied(self, stamp: int, rows: np.ndarray, q: np.ndarray) -> None:
         """What our joints were given; of those that are the firmware's, the posture they have."""
-        rows = sent.rows
         if self._walk is not None:
-            ours, rows = self._body.moved, np.zeros_like(rows)
-            rows[0], rows[:, ours] = q, sent.rows[:, ours]
+            ours, given = self._body.moved, rows
+            rows = np.zeros_like(given)
+            rows[0], rows[:, ours] = q, given[:, ours]
         self._publish(self._applied, self._applied_codec.encode_rows(stamp, rows[:3]))
 
     def _publish(self, publisher: Publisher, data: bytes) -> None:
-        """Publish, unless ROS has ended before the link has."""
+        """Publish, unless ROS has ended before the link has. The handle's method is what Publisher.publish comes to."""
         try:
-            publisher.publish(data)
+            publisher.handle.publish_raw(data)
         except RuntimeError:
             if self.context.ok():
                 raise
@@ -124,12 +135,15 @@ class G1Driver(Node):
     # From the executor's thread
 
     def _on_command(self, data: bytes) -> None:
+        damp = len(data) == self._damp_size
         try:
-            codec = self._damp_codec if len(data) == self._damp_size else self._codec
-            stamp, q_des, dq_des, tau_ff, gains = codec.decode(data)
-            if gains not in ("", DAMP):
-                raise ValueError(f"unknown gains {gains!r}, allowed are '' and {DAMP!r}")
-            self._link.command(Command(stamp, q_des, dq_des, tau_ff, gains == DAMP))
+            if (found := (self._damp_codec if damp else self._codec).rows_of(data)) is not None:
+                self._link.command(*found, damp)
+            else:
+                stamp, q_des, dq_des, tau_ff, gains = self._codec.decode(data)  # another layout
+                if gains not in ("", DAMP):
+                    raise ValueError(f"unknown gains {gains!r}, allowed are '' and {DAMP!r}")
+                self._link.command(stamp, np.array([q_des, dq_des, tau_ff]), gains == DAMP)
         except ValueError as error:
             return self._diagnostics.refuse("joint_command", str(error))
         self._diagnostics.count("joint_command")

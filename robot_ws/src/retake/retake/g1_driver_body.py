@@ -14,7 +14,7 @@ import numpy as np
 from controllers import g1
 from retake import unitree_rpc as rpc
 from retake.errors import UserError
-from retake.g1_driver_gate import Setpoints, damping
+from retake.g1_driver_gate import damping_rows
 from retake.unitree_wire import ENABLE, SERIES, command_encoder
 
 Steps = Generator[None, None, Any]
@@ -71,14 +71,17 @@ class OwnBody:
             if name and waited > RELEASE_TIMEOUT_S:
                 raise UserError(f"the robot's motion service {name!r} does not end; press L2+R2 on the remote")
 
-    def frame(self, setpoints: Setpoints, mode_machine: int) -> bytes:
-        """The LowCmd for set-points."""
-        self._encoder.record["mode_machine"] = mode_machine
-        return self._encoder.encode_setpoints(setpoints.rows)
+    def set_mode_machine(self, mode: int) -> None:
+        """What every frame says, read back from the robot."""
+        self._encoder.record["mode_machine"] = mode
 
-    def farewell(self, mode_machine: int) -> list[bytes]:
+    def frame(self, rows: np.ndarray, share: float) -> bytes:
+        """The LowCmd for set-points (5, 29) q, dq, tau, kp, kd; `share` is in their gains already."""
+        return self._encoder.encode_setpoints(rows)
+
+    def farewell(self) -> list[bytes]:
         """Damping."""
-        return [self.frame(damping(np.zeros(g1.NUM_JOINTS)), mode_machine)] * FAREWELL_FRAMES
+        return [self.frame(damping_rows(), 0.0)] * FAREWELL_FRAMES
 
 
 class StockBody:
@@ -108,21 +111,23 @@ class StockBody:
         value = height.get("data") if isinstance(height, dict) else None
         self.has_height = isinstance(value, float) and HEIGHT_RANGE[0] <= value <= HEIGHT_RANGE[1]
 
-    def frame(self, setpoints: Setpoints, mode_machine: int) -> bytes:
-        """The LowCmd for set-points; the share follows the ramp up at once and goes down over RELEASE_S."""
-        fall = g1.CONTROL_DT / RELEASE_S
-        self._weight = setpoints.share if setpoints.share > 0.0 else max(0.0, self._weight - fall)
-        return self._frame(setpoints, mode_machine, self._weight)
+    def set_mode_machine(self, mode: int) -> None:
+        """What every frame says, read back from the robot."""
+        self._encoder.record["mode_machine"] = mode
 
-    def farewell(self, mode_machine: int) -> list[bytes]:
+    def frame(self, rows: np.ndarray, share: float) -> bytes:
+        """The LowCmd for set-points (5, 29); the share follows the ramp up at once and goes down over RELEASE_S."""
+        self._weight = share if share > 0.0 else max(0.0, self._weight - g1.CONTROL_DT / RELEASE_S)
+        return self._frame(rows, self._weight)
+
+    def farewell(self) -> list[bytes]:
         """Braking arms whose share goes back to the firmware."""
-        still = damping(np.zeros(g1.NUM_JOINTS))
-        return [self._frame(still, mode_machine, 1.0 - k / (FAREWELL_FRAMES - 1)) for k in range(FAREWELL_FRAMES)]
+        rows = damping_rows()
+        return [self._frame(rows, 1.0 - k / (FAREWELL_FRAMES - 1)) for k in range(FAREWELL_FRAMES)]
 
-    def _frame(self, setpoints: Setpoints, mode_machine: int, weight: float) -> bytes:
+    def _frame(self, rows: np.ndarray, weight: float) -> bytes:
         self._encoder.motors["q"][WEIGHT_SLOT] = weight
-        self._encoder.record["mode_machine"] = mode_machine
-        return self._encoder.encode_setpoints(setpoints.rows[:, self.moved], self.moved.start)
+        return self._encoder.encode_setpoints(rows[:, self.moved], self.moved.start)
 
 
 Body = OwnBody | StockBody

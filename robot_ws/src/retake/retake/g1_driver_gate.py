@@ -10,7 +10,6 @@ START, A and L2+B are what Unitree's own examples use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -19,6 +18,7 @@ from controllers import g1
 from controllers.compiled import compiled
 
 START, GO, STOP = "start", "A", frozenset({"L2", "B"})
+NEVER = -(10**18)
 LEASE_NS = round(g1.JOINT_COMMAND_LEASE_PERIODS * g1.CONTROL_DT * 1e9)
 GAP_S = 0.6  # more than the half second that means another run of the world to every node
 ANSWER_S = 2.0  # for the first command after it
@@ -46,36 +46,6 @@ SAYS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A joint command: arrays (29,), the stamp of the state it answers, `damp` for the damping gains."""
-
-    stamp_ns: int
-    q_des: np.ndarray
-    dq_des: np.ndarray
-    tau_ff: np.ndarray
-    damp: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Setpoints:
-    """What the motors are given: `rows` (5, 29) q, dq, tau, kp, kd. `share`: how far the robot is ours, 0 damping."""
-
-    rows: np.ndarray
-    share: float
-
-
-_DAMPING = np.zeros((5, g1.NUM_JOINTS))
-_DAMPING[4] = g1.KD_DAMP
-
-
-def damping(q: np.ndarray) -> Setpoints:
-    """Set-points that only brake; `q` (29,) as measured."""
-    rows = _DAMPING.copy()
-    rows[0] = q
-    return Setpoints(rows, 0.0)
-
-
 class Gate:
     """Times are seconds of a monotonic clock, stamps ns of the states."""
 
@@ -84,7 +54,10 @@ class Gate:
         self.phase, self.reason = Phase.CHECKING, "not checked yet"
         self.blocked = ""  # why the buttons would not be obeyed now; the driver sets it
         self.refusal = ""  # why the last one was not
-        self.command: Command | None = None
+        self.command_ns = NEVER  # stamp of the newest command
+        self._command = np.zeros((3, g1.NUM_JOINTS))
+        self._asks_damping = False
+        self.setpoints = np.zeros((5, g1.NUM_JOINTS))  # q, dq, tau, kp, kd: what `update` has made
         self._held: frozenset[str] = frozenset()
         self._began_s = 0.0  # of the phase
         self._q_start = g1.Q_HOME
@@ -96,7 +69,7 @@ class Gate:
 
     def check_again(self, reason: str) -> None:
         """The robot may be another one than before."""
-        self.phase, self.reason, self.command = Phase.CHECKING, reason, None
+        self.phase, self.reason, self.command_ns = Phase.CHECKING, reason, NEVER
 
     def damp(self, reason: str) -> bool:
         """Stop moving; True when that is news."""
@@ -115,7 +88,7 @@ class Gate:
         if STOP <= held:
             self.damp("L2+B on the remote")
         elif START in pressed and self.phase in (Phase.READY, Phase.DAMPED):
-            self.refusal, self._q_start = self.blocked, q
+            self.refusal, self._q_start = self.blocked, q.copy()
             if not self.blocked:
                 self._enter(Phase.POSTURE, now_s)
         elif GO in pressed and self.phase is Phase.POSTURE:
@@ -124,24 +97,35 @@ class Gate:
                 self._enter(Phase.HANDING, now_s)
         elif self.phase is Phase.HANDING:
             self._hand_over(now_s)
-        elif self.phase is Phase.ACTIVE and (self.command is None or stamp_ns - self.command.stamp_ns > LEASE_NS):
+        elif self.phase is Phase.ACTIVE and stamp_ns - self.command_ns > LEASE_NS:
             self.damp(f"no joint_command for {LEASE_NS / 1e6:.0f} ms")
 
-    def on_command(self, command: Command) -> None:
-        """A command that answers one of the newest states."""
-        self.command = command
+    def on_command(self, stamp_ns: int, rows: np.ndarray, damp: bool) -> None:
+        """A command (3, 29) q_des, dq_des, tau_ff for the state at `stamp_ns`; `damp` asks for the damping gains.
 
-    def setpoints(self, q: np.ndarray, now_s: float) -> Setpoints:
-        """What the motors should have now, clamped to their limits; `q` (29,) as measured."""
-        command, rows = self.command, np.empty((5, g1.NUM_JOINTS))
-        if self.phase in (Phase.POSTURE, Phase.HANDING):
-            share = self._ramp(now_s) if self.phase is Phase.POSTURE else 1.0
-            _posture(self._q_start, share, rows)
-            return Setpoints(rows, share)
-        if self.phase is not Phase.ACTIVE or command is None or command.damp:
-            return damping(q)
-        _blended(command.q_des, command.dq_des, command.tau_ff, min(1.0, 2.0 * self._ramp(now_s)), rows)
-        return Setpoints(rows, 1.0)
+        Raises:
+            ValueError: a number that is not finite.
+        """
+        if not _copy_finite(rows, self._command):
+            self._asks_damping = True
+            raise ValueError("a number of the command is not finite; damping")
+        self.command_ns, self._asks_damping = stamp_ns, damp
+
+    def update(self, q: np.ndarray, now_s: float) -> float:
+        """Set `setpoints` to what the motors should have now, clamped to their limits; `q` (29,) as measured.
+
+        Returns how far the robot is ours: 0 while damping, 1 when the posture is reached.
+        """
+        phase, rows = self.phase, self.setpoints
+        if phase is Phase.ACTIVE and not self._asks_damping:
+            _blend(self._command, min(1.0, 2.0 * self._ramp(now_s)), rows)
+            return 1.0
+        if phase is Phase.POSTURE or phase is Phase.HANDING:
+            share = self._ramp(now_s) if phase is Phase.POSTURE else 1.0
+            _to_posture(self._q_start, share, rows)
+            return share
+        _damp(q, rows)
+        return 0.0
 
     def _ramp(self, now_s: float) -> float:
         return min(1.0, (now_s - self._began_s) / self._ramp_s)
@@ -152,8 +136,8 @@ class Gate:
     def _hand_over(self, now_s: float) -> None:
         """After the gap the first command opens the gate; without one, back to the posture that was never left."""
         if self.is_silent(now_s):
-            self.command = None
-        elif self.command is not None:
+            self.command_ns = NEVER
+        elif self.command_ns != NEVER:
             self._enter(Phase.ACTIVE, now_s)
         elif now_s - self._began_s > GAP_S + ANSWER_S:
             self.refusal = "no joint_command comes; start the controller, then press A again"
@@ -162,7 +146,27 @@ class Gate:
 
 
 @compiled
-def _posture(q_start, share, rows):
+def _copy_finite(rows, to):
+    """Copy (3, n) and tell whether all are finite."""
+    total = 0.0
+    for k in range(3):
+        for i in range(to.shape[1]):
+            to[k, i] = rows[k, i]
+            total += rows[k, i]
+    return total - total == 0.0
+
+
+@compiled
+def _damp(q, rows):
+    """Set-points and gains (5, 29) that only brake."""
+    for i in range(q.size):
+        rows[0, i] = q[i]
+        rows[1, i] = rows[2, i] = rows[3, i] = 0.0
+        rows[4, i] = g1.KD_DAMP[i]
+
+
+@compiled
+def _to_posture(q_start, share, rows):
     """Set-points and gains (5, 29) `share` of the way from a braked robot at `q_start` to the standing posture."""
     for i in range(q_start.size):
         rows[0, i] = q_start[i] + share * (g1.Q_HOME[i] - q_start[i])
@@ -172,12 +176,19 @@ def _posture(q_start, share, rows):
 
 
 @compiled
-def _blended(q_des, dq_des, tau_ff, share, rows):
-    """Clamped set-points and gains (5, 29), `share` of the way from the standing posture to the command."""
-    for i in range(q_des.size):
-        q = min(max(q_des[i], g1.Q_LOWER[i]), g1.Q_UPPER[i])
+def _blend(command, share, rows):
+    """Clamped set-points and gains (5, 29), `share` of the way from the standing posture to the command (3, 29)."""
+    for i in range(command.shape[1]):
+        q = min(max(command[0, i], g1.Q_LOWER[i]), g1.Q_UPPER[i])
         rows[0, i] = g1.Q_HOME[i] + share * (q - g1.Q_HOME[i])
-        rows[1, i] = share * dq_des[i]
-        rows[2, i] = share * min(max(tau_ff[i], -g1.TAU_MAX[i]), g1.TAU_MAX[i])
+        rows[1, i] = share * command[1, i]
+        rows[2, i] = share * min(max(command[2, i], -g1.TAU_MAX[i]), g1.TAU_MAX[i])
         rows[3, i] = KP_POSTURE[i] + share * (g1.KP[i] - KP_POSTURE[i])
         rows[4, i] = KD_POSTURE[i] + share * (g1.KD[i] - KD_POSTURE[i])
+
+
+def damping_rows() -> np.ndarray:
+    """(5, 29) set-points that only brake, for a robot whose posture nobody knows."""
+    rows = np.zeros((5, g1.NUM_JOINTS))
+    _damp(np.zeros(g1.NUM_JOINTS), rows)
+    return rows

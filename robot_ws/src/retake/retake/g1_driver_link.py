@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -18,8 +18,7 @@ from controllers.g1 import NUM_JOINTS
 from retake.errors import UserError
 from retake.g1_driver_body import Body, Steps
 from retake.g1_driver_checks import STATE_TOPIC, Checks
-from retake.g1_driver_gate import LEASE_NS, Command, Gate, Phase, Setpoints
-from retake.g1_driver_state import State
+from retake.g1_driver_gate import LEASE_NS, Gate, Phase
 from retake.unitree_checks import MODE_MACHINE
 from retake.unitree_dds import Bus
 from retake.unitree_guard import Guard
@@ -43,9 +42,12 @@ class Link:
 
     def __init__(
         self, bus: Bus, body: Body, gate: Gate, battery_min_percent: int,
-        on_state: Callable[[State], None], on_applied: Callable[[int, Setpoints, np.ndarray], None],
+        on_state: Callable[[int, np.ndarray, np.ndarray], None],
+        on_applied: Callable[[int, np.ndarray, np.ndarray], None],
     ) -> None:  # fmt: skip
-        """`on_state` is called by the link's thread; `on_applied(stamp, set-points, q)` by either, under the lock."""
+        """Stamps in ns. `on_state(stamp, joints, imu)`, joints (3, 29) q, dq, tau_est and imu (10,) quaternion x y z w,
+        gyro, accel, is called by the link's thread; `on_applied(stamp, set-points (5, 29), q)` by either, locked.
+        """
         self._bus, self._body, self._gate = bus, body, gate
         self._on_state, self._on_applied = on_state, on_applied
         self._states = bus.reader(STATE_TOPIC, LowState_, depth=8, wakes=True)
@@ -53,8 +55,8 @@ class Link:
         self.checks = Checks(bus, body, battery_min_percent)
         self._clock, self._lock = TickClock(), threading.Lock()
         self._stamps: dict[int, float] = {}  # of the states of the last 100 ms, with the time of arrival, s
-        self._q = np.zeros(NUM_JOINTS)
-        self._mode_machine = MODE_MACHINE
+        self._joints, self._imu = np.zeros((3, NUM_JOINTS)), np.zeros(10)  # of the newest state
+        self._q = self._joints[0]
         self._remote = b""
         self._held: frozenset[str] = frozenset()  # buttons
         self._heard_s = self._watched_s = time.monotonic()
@@ -63,7 +65,6 @@ class Link:
         self._retry_s = 0.0
         self._said = ""
         self.news: deque[tuple[str, str, str | None]] = deque(maxlen=100)  # kind (trouble, refuse), name, text
-        self.counts: Counter[str] = Counter()
         self.ages_ms: deque[float] = deque(maxlen=500)  # state to command, as this machine sees it
         self._thread: threading.Thread | None = None
         self._cycles = 0
@@ -93,22 +94,24 @@ class Link:
             self._guard.release()
             self._guard = None
 
-    def command(self, command: Command) -> None:
-        """Pass a command on when the gate is open.
+    def command(self, stamp_ns: int, rows: np.ndarray, damp: bool) -> None:
+        """Pass a command on when the gate is open; `rows` (3, 29) q_des, dq_des, tau_ff, `damp` as the gate has it.
 
         Raises:
-            ValueError: it answers no state of the last 100 ms, or an older one than the command before.
+            ValueError: it answers no state of the last 100 ms, or an older one than the one before; not finite.
         """
+        gate = self._gate
         with self._lock:
-            newest = self._gate.command
-            if command.stamp_ns not in self._stamps:
-                raise ValueError(f"{command.stamp_ns} ns answers no state of the last {LEASE_NS / 1e6:.0f} ms")
-            if newest is not None and command.stamp_ns <= newest.stamp_ns:
-                raise ValueError(f"{command.stamp_ns} ns is not newer than {newest.stamp_ns} ns")
-            self._gate.on_command(command)
-            if self._gate.phase is Phase.ACTIVE:
-                self._send(command.stamp_ns)
-                self.ages_ms.append(1e3 * (time.monotonic() - self._stamps[command.stamp_ns]))
+            arrived_s = self._stamps.get(stamp_ns)
+            if arrived_s is None:
+                raise ValueError(f"{stamp_ns} ns answers no state of the last {LEASE_NS / 1e6:.0f} ms")
+            if stamp_ns <= gate.command_ns:
+                raise ValueError(f"{stamp_ns} ns is not newer than {gate.command_ns} ns")
+            gate.on_command(stamp_ns, rows, damp)
+            if gate.phase is Phase.ACTIVE:
+                now_s = time.monotonic()
+                self._send(stamp_ns, now_s)
+                self.ages_ms.append(1e3 * (now_s - arrived_s))
 
     # The link's thread
 
@@ -142,48 +145,44 @@ class Link:
                 self._gate.damp(rival)
             if silent_s > SILENT_S and self._gate.phase is not Phase.CHECKING:
                 self._gate.damp(f"no state from the robot for {1e3 * SILENT_S:.0f} ms")
-                self._send(next(reversed(self._stamps)))  # it may still hear us
+                self._send(next(reversed(self._stamps)), now_s)  # it may still hear us
                 if silent_s > GONE_S:
                     self._gate.check_again(f"no state from the robot for {GONE_S} s")
                     self.checks.data = None
 
     def _take(self, data: bytes, now_s: float, arrival_ns: int) -> None:
-        """One state: publish it, then let the gate see it."""
-        joints, imu = np.empty((3, NUM_JOINTS)), np.empty(10)
-        try:
-            tick, mode_machine = read_state(data, joints, imu)
-        except WireError as error:
-            self.checks.refused = str(error)
-            self.news.append(("refuse", STATE_TOPIC, str(error)))
-            return
-        state = State(self._clock.stamp(tick, arrival_ns), joints, imu)
-        if (remote := data[REMOTE_BYTES]) != self._remote:
-            self._remote, self._held = remote, decode_remote(remote).buttons
-        self._heard_s = now_s
-        self.checks.data = data
-        self.counts["state"] += 1
+        """One state: let the gate see it, and publish it."""
+        gate = self._gate
         with self._lock:
-            is_silent = self._gate.is_silent(now_s)
-            self._stamps[state.stamp_ns] = now_s
-            while state.stamp_ns - (oldest := next(iter(self._stamps))) > LEASE_NS:
-                del self._stamps[oldest]
+            try:
+                tick, mode_machine = read_state(data, self._joints, self._imu)
+            except WireError as error:
+                self.checks.refused = str(error)
+                self.news.append(("refuse", STATE_TOPIC, str(error)))
+                return
+            if (remote := data[REMOTE_BYTES]) != self._remote:
+                self._remote, self._held = remote, decode_remote(remote).buttons
+            stamp = self._clock.stamp(tick, arrival_ns)
+            self._heard_s, self.checks.data, stamps = now_s, data, self._stamps
+            stamps[stamp] = now_s
+            while stamp - (oldest := next(iter(stamps))) > LEASE_NS:
+                del stamps[oldest]
+            if mode_machine != MODE_MACHINE and gate.phase is not Phase.CHECKING:
+                gate.damp(f"mode_machine changed to {mode_machine}")
+                gate.check_again("the robot changed its mode_machine")
+            gate.on_state(stamp, self._q, self._held, now_s)
+            if gate.phase is not Phase.ACTIVE and gate.phase is not Phase.CHECKING:
+                self._send(stamp, now_s)
+            is_silent = gate.is_silent(now_s)
         if not is_silent:
-            self._on_state(state)
-        with self._lock:
-            self._q = joints[0]
-            if mode_machine != self._mode_machine and self._gate.phase is not Phase.CHECKING:
-                self._gate.damp(f"mode_machine changed to {mode_machine}")
-                self._gate.check_again("the robot changed its mode_machine")
-            self._gate.on_state(state.stamp_ns, self._q, self._held, now_s)
-            if self._gate.phase not in (Phase.CHECKING, Phase.ACTIVE):
-                self._send(state.stamp_ns)
+            self._on_state(stamp, self._joints, self._imu)
 
-    def _send(self, stamp_ns: int) -> None:
+    def _send(self, stamp_ns: int, now_s: float) -> None:
         """Give the motors what the gate allows now; the lock is held."""
-        setpoints = self._gate.setpoints(self._q, time.monotonic())
-        self._commands.write(self._body.frame(setpoints, self._mode_machine))
-        self.counts["command"] += 1
-        self._on_applied(stamp_ns, setpoints, self._q)
+        gate = self._gate
+        share = gate.update(self._q, now_s)
+        self._commands.write(self._body.frame(gate.setpoints, share))
+        self._on_applied(stamp_ns, gate.setpoints, self._q)
 
     # Checks, in steps between the states
 
@@ -191,7 +190,8 @@ class Link:
         """All checks, and a guard that is ready."""
         yield from self.checks.script(patience_s)
         if self._guard is None:
-            self._guard = Guard(self._bus, self._body.topic, self._body.farewell(self._mode_machine))
+            self._body.set_mode_machine(MODE_MACHINE)
+            self._guard = Guard(self._bus, self._body.topic, self._body.farewell())
         end = time.monotonic() + GUARD_S
         while not self._guard.is_ready:
             if not self._guard.is_alive or time.monotonic() > end:

@@ -106,7 +106,7 @@ def _read_state(body, split, mask, joints, imu):
         joints[0, i], joints[1, i], joints[2, i] = numbers[slot], numbers[slot + 1], numbers[slot + 3]
         total += joints[0, i] + joints[1, i] + joints[2, i]
     for i in range(imu.size):
-        imu[i] = numbers[_IMU_0 + i]
+        imu[i] = numbers[_IMU_0 + (i + 1 & 3 if i < 4 else i)]  # w x y z to x y z w
         total += imu[i]
     return _FINE if total - total == 0.0 else _NOT_FINITE
 
@@ -175,7 +175,7 @@ def decode_state(data: bytes) -> np.ndarray:
 
 
 def read_state(data: bytes, joints: np.ndarray, imu: np.ndarray) -> tuple[int, int]:
-    """Check a serialised LowState and fill `joints` (3, n): q, dq, tau_est, and `imu` (10,): quaternion, gyro, accel.
+    """Check a serialised LowState; fill `joints` (3, n) q, dq, tau_est, and `imu` (10,) attitude x y z w, gyro, accel.
 
     One compiled pass, for 500 times a second; `decode_state` gives all fields. Returns tick (ms) and mode_machine.
 

@@ -23,6 +23,7 @@ _HEADER = 4  # the encapsulation: byte order and options
 _BODY = _HEADER + _STAMP.size
 _LITTLE_ENDIAN = b"\x00\x01"
 DAMP = "damp"  # frame_id of a joint_command that asks for the damping gains; the ordinary gains have no name
+_IMU_ROW = np.array([0, 1, 2, 3, 13, 14, 15, 25, 26, 27])  # of them those that are measured
 _IMU_NUMBERS = 37  # orientation 4, its covariance 9, rates 3, covariance 9, accelerations 3, covariance 9
 
 
@@ -108,6 +109,15 @@ class JointStateCodec:
         sec, nanosec = _STAMP.unpack_from(data, _HEADER)
         return sec * NS_PER_S + nanosec, position, velocity, effort, self._frame_id
 
+    def rows_of(self, data: bytes) -> tuple[int, np.ndarray] | None:
+        """Stamp (ns) and a read-only view (3, n) of a message of our own layout, not checked for being finite; None for
+        any other, which `decode` may still take."""
+        if not self._is_ours(data):
+            return None
+        sec, nanosec = _STAMP.unpack_from(data, _HEADER)
+        strides = self._velocity - self._position, 8
+        return sec * NS_PER_S + nanosec, np.ndarray((3, self._n), "<f8", data, self._position, strides)
+
     def _is_ours(self, data: bytes) -> bool:
         """True for our layout: same names and frame, n numbers in each array (the third by the total length)."""
         return (
@@ -140,6 +150,12 @@ class ImuCodec:
         _STAMP.pack_into(self._buffer, _HEADER, *divmod(stamp, NS_PER_S))
         numbers = self._block
         numbers[0:4], numbers[13:16], numbers[25:28] = quat_xyzw, gyro, accel
+        return bytes(self._buffer)
+
+    def encode_row(self, stamp: int, row: np.ndarray) -> bytes:
+        """As `encode`, of orientation, rates and accelerations in one array (10,)."""
+        _STAMP.pack_into(self._buffer, _HEADER, *divmod(stamp, NS_PER_S))
+        self._block[_IMU_ROW] = row
         return bytes(self._buffer)
 
     def decode(self, data: bytes) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
