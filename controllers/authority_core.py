@@ -1,114 +1,133 @@
 """Who commands the robot, and the one reference that follows from it. Pure: stamps and arrays in, a reference out.
 
 States and what the reference does: none, stopped: comes to rest and stays. teleop: follows the person's hands,
-clutched. policy: plays action chunks, blended. Every change of state raises `epoch`. The reference passes a limiter, so
-it is continuous in position and velocity at take-over, hand-back, stop and between chunks. An input that is late, out
-of order, not finite or out of shape raises `Refused`; inputs that stop coming make the reference rest.
+clutched. rewind: goes back along the path that the robot has taken while a person holds it. policy: plays action
+chunks, blended. Every change of state raises `epoch`. The reference passes a limiter, so it is continuous in position
+and velocity at take-over, rewind, hand-back, stop and between chunks. An input that is late, out of order, not finite
+or out of shape raises `Refused`; inputs that stop coming make the reference rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+import math
+from dataclasses import replace
 
 import numpy as np
 
-from controllers.action_chunk import Chunk, Refused, checked_action
-from controllers.clutch import Clutch
+from controllers.action_chunk import Refused, checked_action
+from controllers.authority_states import Authority, Provenance, Segment, Segments
+from controllers.chunk_player import ChunkPlayer
+from controllers.operators import FUTURE_NS, MS, SOMEBODY, TELEOP_LEASE_NS, Operators
+from controllers.path_memory import PathMemory
 from controllers.reference_limiter import ReferenceLimiter
+from controllers.rewind import Rewind
 from controllers.rigs import Rig
+from controllers.teleop_player import TeleopPlayer
 
-MS = 1_000_000  # ns
+__all__ = ["FUTURE_NS", "MS", "TELEOP_LEASE_NS", "Authority", "AuthorityCore", "Provenance", "Segment"]
+
 RESTART_GAP_NS = 500 * MS  # a gap between ticks above this, or a tick that goes back, is another run of the world
-TELEOP_LEASE_NS = 300 * MS
-STREAM_GAP_NS = 100 * MS  # two teleop actions no further apart are one movement of one device
-FUTURE_NS = 100 * MS  # an input's stamp may lead the newest tick by this (a tick and the clock's grain)
-BLEND_NS = 200 * MS  # from one chunk to the next
-
-
-class Authority(str, Enum):
-    """Who may command; the value is what the topic says. REWIND and CONTROLLER are not entered in this release."""
-
-    NONE = "none"
-    POLICY = "policy"
-    TELEOP = "teleop"
-    REWIND = "rewind"
-    CONTROLLER = "controller"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where one reference comes from. `source`: policy, teleop or hold; `reason` says why it holds."""
-
-    stamp_ns: int
-    source: str
-    epoch: int
-    reason: str = ""
-    policy: str = ""
-    chunk_stamp_ns: int = 0
-    observation_age_ms: float = 0.0
-    clamped: tuple[str, ...] = ()
+WAY_MIN_S = 0.05  # a shorter path is none to go back along
 
 
 class AuthorityCore:
     """The state machine. Requests answer (done, text); `tick` makes one reference."""
 
-    def __init__(self, rig: Rig, chunk_delay_ns: int = 0) -> None:
-        """For `rig`, whose action has `dim` channels. A chunk is used from `chunk_delay_ns` after its observation on: 0
-        takes it as it comes."""
+    def __init__(self, rig: Rig, chunk_delay_ns: int = 0, ends_after_intervention: bool = False) -> None:
+        """For `rig`, whose action has `dim` channels.
+
+        `chunk_delay_ns`: a chunk is used from so long after its observation on; 0 takes it as it comes.
+        `ends_after_intervention`: RaC's second rule, no hand-back after an intervention within one episode.
+        """
         self.authority, self.epoch = Authority.NONE, 0
-        self.newest_chunk_ns = -1
+        self.segments = Segments()
         self._rig, self._layout = rig, rig.layout
-        self._chunk_delay_ns = chunk_delay_ns
+        self._ends_after_intervention = ends_after_intervention
+        self._operators, self._path = Operators(), PathMemory(rig)
+        self._chunks, self._hands = ChunkPlayer(rig.layout, chunk_delay_ns), TeleopPlayer(rig)
+        self._rewind: Rewind | None = None
+        self._wish: tuple[int, float] | None = None  # stamp and speed of the newest rewind action
         self._limiter = ReferenceLimiter(rig.home_action, rig.layout)  # until the first tick
         self._measured: np.ndarray | None = None  # None until the first tick
         self._tick_ns = -1
-        self._streamed: tuple[int, np.ndarray] | None = None  # the newest teleop action, whoever has authority
-        self._forget()
 
-    def _forget(self) -> None:
-        self._rest_at: np.ndarray | None = None  # a pose to settle at; None rests where the limiter stops
-        self._offered: Chunk | None = None
-        self._chunk: Chunk | None = None
-        self._chunk_before: Chunk | np.ndarray | None = None
-        self._blend_from_ns = 0
-        self._handed_back_ns = -1
-        self._teleop: tuple[int, np.ndarray] | None = None  # stamp, action
-        self._grip: np.ndarray | None = None  # action that the clutch closes at, None: the newest
-        self._clutch: Clutch | None = None  # closes at the first tick with a teleop action
+    @property
+    def newest_chunk_ns(self) -> int:
+        """Stamp of the newest chunk's observation; -1 without one."""
+        return self._chunks.newest_ns
 
     def _enter(self, authority: Authority) -> None:
-        self._forget()
+        if self._rewind is not None:
+            self._rewind.finish()
+        self._rewind = self._wish = None
+        self._hands.begin(None)
         self.authority = authority
+        self.segments.enter(authority)
         self.epoch += 1
 
     # Requests of people
 
-    def take_over(self) -> tuple[bool, str]:
-        """A person commands from now on; the robot rests until the first teleop action."""
+    def take_over(self, device: str = SOMEBODY) -> tuple[bool, str]:
+        """A person commands from now on, through `device`; the robot rests until its first teleop action."""
         if self.authority is Authority.STOPPED:
             return False, "stopped; allowed now: release_stop"
         if self._measured is None:
             return False, "the robot's state is not known yet; start the controller, then take over"
-        if self.authority is not Authority.TELEOP:
+        is_held = self.authority in (Authority.TELEOP, Authority.REWIND)
+        if is_held and (refusal := self._operators.refusal(device, self._tick_ns)):
+            return False, refusal
+        is_relieved = not is_held or device != self._operators.device
+        if is_relieved:
+            self._operators.take(device, self._tick_ns)
+        if is_relieved or self.authority is not Authority.TELEOP:
             self._enter(Authority.TELEOP)
-            away = np.abs(self._layout.difference(self._limiter.stopping_pose(), self._measured))
-            if np.any(away > self._rig.pose_tolerance):
-                self._rest_at = self._layout.validated(self._measured)
-                grasps = list(self._rig.grasps)
-                self._rest_at[grasps] = self._limiter.reference[grasps]
+            self._hands.begin(self._rest_at(self._measured))
         return True, "teleop has authority"
+
+    def _rest_at(self, measured: np.ndarray) -> np.ndarray | None:
+        """Where the reference settles at a take-over: at the pose the robot has, if it is far from that."""
+        away = np.abs(self._layout.difference(self._limiter.stopping_pose(), measured))
+        if not np.any(away > self._rig.pose_tolerance):
+            return None
+        rest_at = self._layout.validated(measured)
+        grasps = list(self._rig.grasps)
+        rest_at[grasps] = self._limiter.reference[grasps]
+        return rest_at
 
     def hand_back(self) -> tuple[bool, str]:
         """The policy commands, from its first observation after now on."""
         if self.authority is Authority.STOPPED:
             return False, "stopped; allowed now: release_stop"
+        if self._ends_after_intervention and self.segments.has_intervened:
+            return False, "the episode ends after the intervention; allowed now: episode/success, episode/failure"
         if self.authority is not Authority.POLICY:
-            offered = self._offered  # an observation newer than the last tick may already have been answered
             self._enter(Authority.POLICY)
-            self._handed_back_ns, self._offered = self._tick_ns, offered
+            self._chunks.begin(self._tick_ns)
         return True, "policy has authority"
+
+    def rewind(self) -> tuple[bool, str]:
+        """Back along the path that the robot has taken, while rewind actions come; again: open what was closed here."""
+        if self._rewind is not None:
+            if self._rewind.ask():
+                return True, "the hand that was closed here opens as you go on"
+            return False, "no hand was closed here; allowed where the way back stops for one"
+        if self.authority is not Authority.TELEOP or self._measured is None:
+            return False, f"authority is {self.authority.value}; allowed after take_over"
+        if self._path.length - self._path.start < WAY_MIN_S:
+            return False, "the robot has not moved since the episode began; there is no way back"
+        self._enter(Authority.REWIND)
+        self._rewind = Rewind(self._path, self._limiter.stopping_pose(), self._measured, self._rig)
+        return True, f"rewind has authority, {self._rewind.left:.1f} s of way back"
+
+    def correct(self) -> tuple[bool, str]:
+        """The recovery is over; what the person does from here on shows how to go on."""
+        return self.segments.correct()
+
+    def begin_episode(self) -> None:
+        """What was before belongs to another episode: no way back into it."""
+        self.segments.begin_episode()
+        if self._rewind is None:
+            self._path.clear()
 
     def stop(self) -> tuple[bool, str]:
         """Freeze the reference and listen to nobody; the robot keeps balancing."""
@@ -127,37 +146,32 @@ class AuthorityCore:
 
     def offer_chunk(self, stamp_ns: int, offsets_ns: np.ndarray, actions: np.ndarray, policy: str = "") -> None:
         """A chunk: actions (n, dim) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
-        if stamp_ns <= self.newest_chunk_ns:
-            raise Refused(f"out of order: observation {stamp_ns} ns is not newer than {self.newest_chunk_ns} ns")
-        if stamp_ns > self._tick_ns + FUTURE_NS:
-            raise Refused(f"observation {stamp_ns} ns lies in the future of {self._tick_ns} ns")
-        chunk = Chunk.checked(stamp_ns, offsets_ns, actions, self._layout, policy)
-        if chunk.times_ns[-1] <= self._tick_ns:
-            raise Refused(f"stale: its last point passed {(self._tick_ns - int(chunk.times_ns[-1])) / MS:.0f} ms ago")
-        self.newest_chunk_ns = stamp_ns
-        self._offered = chunk
+        self._chunks.offer(stamp_ns, offsets_ns, actions, policy, self._tick_ns)
 
-    def offer_teleop(self, stamp_ns: int, action: np.ndarray) -> None:
-        """A teleop action (dim,); it counts while teleop has authority.
+    def offer_teleop(self, stamp_ns: int, action: np.ndarray, device: str = SOMEBODY) -> None:
+        """A teleop action (dim,) of `device`; it counts while teleop has authority and that device the robot.
 
         The robot follows what the person moves from the take-over on, if the device was streaming by then; otherwise
         from the device's first action on.
         """
-        before = self._streamed
-        if before is not None and stamp_ns <= before[0]:
-            raise Refused(f"out of order: {stamp_ns} ns is not newer than {before[0]} ns")
-        if stamp_ns > self._tick_ns + FUTURE_NS:
-            raise Refused(f"{stamp_ns} ns lies in the future of {self._tick_ns} ns")
-        if self._tick_ns - stamp_ns > TELEOP_LEASE_NS:
-            raise Refused(
-                f"stale: {(self._tick_ns - stamp_ns) / MS:.0f} ms old, allowed are {TELEOP_LEASE_NS / MS:.0f} ms"
-            )
         checked = checked_action(action, self._layout)
-        self._streamed = stamp_ns, checked
+        before = self._operators.streamed(device, stamp_ns, checked, self._tick_ns)
         if self.authority is Authority.TELEOP:
-            if self._teleop is None and before is not None and stamp_ns - before[0] <= STREAM_GAP_NS:
-                self._grip = before[1]
-            self._teleop = self._streamed
+            self._operators.hear(device, stamp_ns)
+            self._hands.offer(stamp_ns, checked, before)
+
+    def offer_rewind(self, stamp_ns: int, speed: float, device: str = SOMEBODY) -> None:
+        """How fast a person wants to go along the path: -1 back to 1 forward; it counts while rewinding."""
+        if not math.isfinite(speed) or abs(speed) > 1.0:
+            raise Refused(f"path.speed is {speed}, allowed are -1 (back) to 1 (forward)")
+        self._operators.check_stamp(stamp_ns, self._wish[0] if self._wish else -1, self._tick_ns)
+        if self.authority is Authority.REWIND:
+            self._operators.hear(device, stamp_ns)
+            self._wish = stamp_ns, speed
+
+    def policy_action(self) -> np.ndarray | None:
+        """(dim,) what the policy wants at the newest tick, whoever has authority; None where no chunk covers it."""
+        return self._chunks.wanted(self._tick_ns)
 
     def tick(self, stamp_ns: int, measured: np.ndarray) -> tuple[np.ndarray, Provenance]:
         """The reference (dim,) for `stamp_ns` and where it comes from; `measured` (dim,) is the pose the robot has."""
@@ -169,8 +183,14 @@ class AuthorityCore:
             self._restart(measured)
             gap = round(self._rig.reference_dt * 1e9)
         self._tick_ns, self._measured = stamp_ns, measured
-        provenance = self._play(stamp_ns, gap * 1e-9)
-        return self._limiter.reference, provenance
+        provenance = self._play(stamp_ns, gap * 1e-9, measured)
+        if self._rewind is None:
+            self._path.add(measured, self._limiter.reference)
+        has_person = self.authority in (Authority.TELEOP, Authority.REWIND)
+        return self._limiter.reference, replace(
+            provenance, epoch=self.epoch, operator=self._operators.device if has_person else "",
+            segment=self.segments.of(self.authority, provenance.source).value,
+        )  # fmt: skip
 
     def is_restart(self, stamp_ns: int) -> bool:
         """True when a tick at `stamp_ns` would be the first of another run of the world."""
@@ -180,71 +200,26 @@ class AuthorityCore:
         """Another run of the world: nobody commands; a stop stays a stop, only a person releases it."""
         if self._measured is not None:
             self._enter(Authority.STOPPED if self.authority is Authority.STOPPED else Authority.NONE)
-        self.newest_chunk_ns, self._streamed = -1, None
+        self._chunks.restart()
+        self._operators.restart()
+        self._path.clear()
+        self.segments.restart()
         self._limiter = ReferenceLimiter(measured, self._layout)
 
-    def _play(self, now_ns: int, dt: float) -> Provenance:
+    def _play(self, now_ns: int, dt: float, measured: np.ndarray) -> Provenance:
         if self.authority is Authority.POLICY:
-            return self._play_chunk(now_ns, dt)
+            return self._chunks.play(now_ns, dt, self._limiter)
         if self.authority is Authority.TELEOP:
-            return self._play_teleop(now_ns, dt)
-        return self._rest(now_ns, dt, self.authority.value)
+            return self._hands.play(now_ns, dt, self._limiter)
+        if self._rewind is not None:
+            return self._play_rewind(self._rewind, now_ns, dt, measured)
+        self._limiter.brake(dt)
+        return Provenance(now_ns, "hold", self.authority.value)
 
-    def _rest(self, now_ns: int, dt: float, reason: str) -> Provenance:
-        clamped: tuple[str, ...] = ()
-        if self._rest_at is None:
-            self._limiter.brake(dt)
-        else:
-            clamped = self._limiter.follow(self._rest_at, dt)
-        return Provenance(now_ns, "hold", self.epoch, reason, clamped=clamped)
-
-    def _play_teleop(self, now_ns: int, dt: float) -> Provenance:
-        if self._teleop is None:
-            return self._rest(now_ns, dt, "no teleop_action since the take-over")
-        stamp_ns, action = self._teleop
-        if now_ns - stamp_ns > TELEOP_LEASE_NS:
-            self._clutch = self._rest_at = self._grip = None
-            return self._rest(now_ns, dt, "teleop_action lease expired")
-        if self._clutch is None:
-            rest = self._limiter.stopping_pose() if self._rest_at is None else self._rest_at
-            self._clutch = Clutch(action if self._grip is None else self._grip, rest, self._rig)
-        target, clipped = self._clutch.follow(action)
-        clamped = clipped + self._limiter.follow(target, dt)
-        return Provenance(now_ns, "teleop", self.epoch, clamped=clamped, observation_age_ms=(now_ns - stamp_ns) / MS)
-
-    def _play_chunk(self, now_ns: int, dt: float) -> Provenance:
-        changed = self._adopt(now_ns)
-        chunk, before = self._chunk, self._chunk_before
-        if chunk is None or before is None:
-            return self._rest(now_ns, dt, "no chunk from an observation after the hand-back yet")
-        target = chunk.at(now_ns)
-        s = min(1.0, (now_ns - self._blend_from_ns) / BLEND_NS)
-        if s < 1.0:
-            start = before.at(now_ns) if isinstance(before, Chunk) else before
-            target = self._layout.interpolate(start, target, s * s * (3 - 2 * s))
-        clamped = self._limiter.follow(target, dt, source_changed=changed)
-        ended = now_ns > chunk.times_ns[-1]
-        return Provenance(
-            now_ns,
-            "hold" if ended else "policy",
-            self.epoch,
-            "the chunk has ended" if ended else "",
-            chunk.policy,
-            chunk.stamp_ns,
-            (now_ns - chunk.stamp_ns) / MS,
-            clamped,
-        )
-
-    def _adopt(self, now_ns: int) -> bool:
-        """Take the offered chunk when it is due and newer than the hand-back; True when the source changed."""
-        offered = self._offered
-        if (
-            offered is None
-            or offered.stamp_ns <= self._handed_back_ns
-            or now_ns < offered.stamp_ns + self._chunk_delay_ns
-        ):
-            return False
-        was_resting = self._chunk is None
-        self._chunk_before = self._limiter.stopping_pose() if was_resting else self._chunk
-        self._chunk, self._offered, self._blend_from_ns = offered, None, now_ns
-        return was_resting
+    def _play_rewind(self, rewind: Rewind, now_ns: int, dt: float, measured: np.ndarray) -> Provenance:
+        stamp_ns, speed = self._wish or (now_ns, 0.0)
+        is_held = now_ns - stamp_ns <= TELEOP_LEASE_NS and speed != 0.0
+        target, reason = rewind.advance(speed if is_held else 0.0, measured, dt)
+        clamped = self._limiter.follow(target, dt)
+        return Provenance(now_ns, "rewind", reason if is_held else "rewind is not held", clamped=clamped,
+                          way_back_s=rewind.left)

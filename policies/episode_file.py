@@ -13,7 +13,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from policies.episode_meta import FORMAT, OUTCOMES, episode_folder, is_unfinished, read_meta, write_meta
+from policies.episode_meta import FORMAT, JUDGED, OUTCOMES, episode_folder, is_unfinished, read_meta, write_meta
 from policies.episode_notes import EpisodeNotes
 from policies.mcap_log import EpisodeError, LogWriter
 from policies.mcap_scan import LogMessage, read_messages, repair_log
@@ -64,8 +64,9 @@ class EpisodeWriter:
             raise EpisodeError(f"{self.folder} exists already; episodes are never overwritten: choose another folder")
         self.folder.mkdir(parents=True)
         self.meta = {"format": FORMAT, "id": self.folder.name, "robot": "g1", "task": None, "seed": None,
-                     "outcome": "aborted", "outcome_by": "recorder", "policy_hash": None, "authority": [],
-                     "action_channels": [], "started_ns": None, "ended_ns": None, "messages": {}, **meta}
+                     "outcome": "aborted", "outcome_by": "recorder", "end": "truncated", "policy_hash": None,
+                     "authority": [], "segments": [], "action_channels": [], "started_ns": None, "ended_ns": None,
+                     "messages": {}, **meta}
         write_meta(self.folder, self.meta)
         self._log = LogWriter(self.folder / LOG_NAME)
         self._channels: dict[str, list] = {}  # topic -> [channel id, next sequence]
@@ -116,14 +117,16 @@ class EpisodeWriter:
         """Wait for the disk, so that what was flushed survives a power cut; any thread may call this."""
         self._log.sync()
 
-    def close(self, outcome: str, by: str) -> None:
-        """Finish the files. `by` says who judged: operator, evaluator, recorder, expert, ..."""
+    def close(self, outcome: str, by: str, out_of_time: bool = False) -> None:
+        """Finish the files. `by` says who judged: operator, evaluator, recorder, expert, ... A judged episode is
+        terminated, one that was broken off or is `out_of_time` truncated: learners go on from its last state."""
         if outcome not in OUTCOMES:
             raise EpisodeError(f"outcome {outcome!r} is unknown; allowed: {', '.join(OUTCOMES)}")
         if self.closed:
             raise EpisodeError(f"episode {self.meta['id']} has ended already ({self.meta['outcome']}); start a new one")
         self.closed = True
-        self.meta.update(outcome=outcome, outcome_by=by)
+        is_judged = outcome in JUDGED and not out_of_time
+        self.meta.update(outcome=outcome, outcome_by=by, end="terminated" if is_judged else "truncated")
         write_meta(self.folder, self.meta)  # the judgement first: repair can make up for the rest
         self._log.finish()
         ended_ns = self._last_ns or self.meta["started_ns"] or 0

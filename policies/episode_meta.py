@@ -9,6 +9,7 @@ from policies.mcap_log import EpisodeError
 
 FORMAT = 1
 OUTCOMES = ("success", "failure", "discarded", "aborted")
+JUDGED = ("success", "failure")
 META_NAME = "episode.json"
 
 

@@ -53,7 +53,8 @@ class Demonstrator:
         with log.writer:
             expert = self._spec.make_expert(self._task, self._loop.reference, seed)
             self._play(expert, self._spec.make_noise(rng, self._variation.noise), log)
-            log.writer.close("success" if self._task.success() else "failure", "expert")
+            success, failure = self._task.success(), self._task.failure()
+            log.writer.close("success" if success else "failure", "expert", out_of_time=not (success or failure))
         return log.writer.meta
 
     @property

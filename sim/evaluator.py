@@ -1,8 +1,8 @@
 """Stands in for the operator: resets the world, hands the policy control, judges from ground truth, next.
 
 Subscribes ground_truth/task (10 Hz), action_chunk (to know that the policy answers), provenance, authority and
-episode/event. Calls sim/reset, sim/run, episode/start, episode/success, episode/failure, hand_back. Publishes
-evaluation (latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`, so a new
+episode/event. Calls sim/reset, sim/run, episode/start, episode/success, episode/failure, episode/timeout, hand_back.
+Publishes evaluation (latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`, so a new
 start goes on where it was. Time limits are on sim time under the policy's authority: a person has all the time.
 """
 
@@ -72,7 +72,8 @@ class Evaluator(Node):
         self._authority = "none"
         self._event: dict[str, Any] = {}
         self._called = {name: self.create_client(Trigger, name) for name in (
-            "sim/reset", "sim/run", "episode/start", "episode/success", "episode/failure", "hand_back")}
+            "sim/reset", "sim/run", "episode/start", "episode/success", "episode/failure", "episode/timeout",
+            "hand_back")}
         self._evaluation = self.create_publisher(String, "evaluation", qos.LATCHED)
         self.create_subscription(String, "ground_truth/task", self._on_truth, qos.STREAM)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
@@ -107,7 +108,7 @@ class Evaluator(Node):
         outcome, why = yield from self._watch(start["seed"])
         wall_s = time.monotonic() - began
         if why != "operator":
-            yield from self._call(f"episode/{outcome}", needed=False)
+            yield from self._call(f"episode/{'timeout' if why == 'timeout' else outcome}", needed=False)
         return Episode(start["seed"], outcome, why, (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9, wall_s)
 
     def _reset(self) -> Steps:

@@ -95,6 +95,9 @@ def test_one_reference_per_tick_with_its_provenance(bench: Bench) -> None:
         "epoch",
         "clamped",
         "stamp_ns",
+        "segment",
+        "operator",
+        "way_back_s",
     }
     assert bench.authority[-1].data == "none"
 
@@ -118,10 +121,57 @@ def test_a_policy_a_person_a_stop(bench: Bench) -> None:
     assert bench.call("stop").success
     assert not bench.call("take_over").success
     assert bench.call("release_stop").success
-    answer = bench.call("rewind")
-    assert not answer.success and "not in this release" in answer.message
+    assert not bench.call("rewind").success  # nobody has taken over
     bench.probe.until(lambda: bench.authority[-1].data == "none")
     assert [m.data for m in bench.authority] == ["none", "policy", "teleop", "stopped", "none"]
+
+
+def test_a_device_takes_over_by_its_name_and_goes_back_along_the_path(bench: Bench) -> None:
+    segments = bench.probe.listen(String, "segment", qos.LATCHED)
+    wanted = bench.probe.listen(JointTrajectory, "policy_action")
+    way = bench.probe.create_publisher(JointTrajectory, "rewind_action", qos.STREAM)
+    bench.probe.until(way.get_subscription_count)
+    bench.tick(2)
+    assert bench.call("hand_back").success
+    bench.tick()
+    bench.chunk(away(0.35))
+    bench.tick(5)
+    assert bench.call("joy/take_over").success
+    answer = bench.call("webxr/take_over")
+    assert not answer.success and "joy has had the robot" in answer.message
+    for k in range(10):  # the robot has moved meanwhile
+        bench.send_tick(away(0.28 + 0.01 * k))
+        bench.probe.until(lambda: bench.references and bench.stamp() == bench.now)
+    assert bench.call("rewind").success
+    for _ in range(20):
+        way.publish(conversions.path_speed_message(-1.0, bench.now + 1, "joy"))
+        bench.probe.serve(0.02)
+        bench.send_tick(away(0.37))
+        bench.probe.until(lambda: bench.references and bench.stamp() == bench.now)
+    bench.probe.until(lambda: conversions_of(bench.provenance[-1])["stamp_ns"] == str(bench.now))
+    provenance = conversions_of(bench.provenance[-1])
+    assert (provenance["source"], provenance["operator"], provenance["segment"]) == ("rewind", "joy", "rewind")
+    assert conversions.action_from(bench.references[-1], G1)[0] < 0.36
+    way.publish(conversions.path_speed_message(-1.0, bench.now + 2, "webxr"))
+    bench.probe.until(lambda: bench.refused("rewind_action"))
+    bench.probe.until(lambda: segments and segments[-1].data == "rewind")
+    assert [s.data for s in segments] == ["reset", "pause", "policy", "pause", "rewind"]
+    np.testing.assert_allclose(conversions.action_from(wanted[-1], G1), away(0.35), atol=1e-9)
+
+
+def test_an_episode_that_begins_has_no_way_back_into_the_one_before(bench: Bench) -> None:
+    events = bench.probe.create_publisher(String, "episode/event", qos.LATCHED)
+    assert bench.call("take_over").message  # before the first tick it is refused, and says so
+    bench.tick(2)
+    for k in range(5):
+        bench.send_tick(away(0.28 + 0.02 * k))
+        bench.probe.until(lambda: bench.references and bench.stamp() == bench.now)
+    assert bench.call("take_over").success
+    events.publish(String(data='{"event": "started", "episode": "a"}'))
+    bench.probe.serve(0.3)
+    assert "no way back" in bench.call("rewind").message
+    events.publish(String(data="nonsense"))
+    bench.probe.until(lambda: bench.refused("episode/event"))
 
 
 def test_broken_inputs_are_refused_counted_and_reported(bench: Bench) -> None:

@@ -26,7 +26,8 @@ from controllers.rigs import G1
 from retake import conversions, qos
 from retake.spin import STEADY
 
-AFTER = {"take_over": "teleop", "hand_back": "policy", "stop": "stopped", "release_stop": "none"}
+AFTER = {"panel/take_over": "teleop", "rewind": "rewind", "hand_back": "policy", "stop": "stopped",
+         "release_stop": "none"}
 EPISODE = ("episode/success", "episode/failure")
 
 

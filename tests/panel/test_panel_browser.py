@@ -48,4 +48,4 @@ def test_take_over_drag_hand_back(stub, page):
     page.says("retake-status", "STOPPED")
     page.click("Release")
     page.says("retake-status", "HOLDING")
-    assert stub.called == ["take_over", "hand_back", "stop", "release_stop"]
+    assert stub.called == ["panel/take_over", "hand_back", "stop", "release_stop"]

@@ -65,7 +65,7 @@ def test_targets_stream_while_driving(stub, panel, open_browser):
     browser.click("Hand back")
     browser.says("POLICY")
     assert not streams(stub)
-    assert stub.called == ["take_over", "hand_back"]
+    assert stub.called == ["panel/take_over", "hand_back"]
 
 
 def test_one_driver_and_a_stop_for_everybody(stub, panel, open_browser):
@@ -80,7 +80,7 @@ def test_one_driver_and_a_stop_for_everybody(stub, panel, open_browser):
     first.says("STOPPED")
     first.says("STOP (browser")
     assert not streams(stub)
-    assert stub.called == ["take_over", "stop"]
+    assert stub.called == ["panel/take_over", "stop"]
 
 
 def test_dead_man(stub, panel, open_browser):
@@ -106,7 +106,7 @@ def test_answers_and_outcomes(stub, panel, open_browser):
     browser.click("Take over")
     browser.says("the robot lies on the floor")
     assert not stub.actions
-    assert stub.called == ["episode/success", "take_over"]
+    assert stub.called == ["episode/success", "panel/take_over"]
 
 
 def test_without_other_nodes_and_other_pages(run_panel, open_browser):

@@ -1,15 +1,18 @@
 """Decides who commands the robot and publishes the one reference; the only writer of `reference`.
 
-In: measured_action (50 Hz, each is a tick), action_chunk, teleop_action (QoS STREAM). Out, one per tick with its stamp:
-reference, provenance; on change: authority (LATCHED); diagnostics 1 Hz. Services: take_over, hand_back, rewind, stop,
-release_stop. Chunk or teleop_action that stop coming: the reference rests, authority stays. No tick, no reference: the
-controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it.
+In: measured_action (50 Hz, each is a tick), action_chunk, teleop_action, rewind_action (QoS STREAM; frame_id is the
+device's name), episode/event. Out, one per tick with its stamp: reference, provenance, and policy_action while a chunk
+covers the tick; on change: authority, segment (LATCHED); diagnostics 1 Hz. Services: take_over, DEVICE/take_over,
+hand_back, rewind, correct, stop, release_stop. Inputs that stop coming: the reference rests, authority stays. No tick,
+no reference: the controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -19,6 +22,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.authority_core import FUTURE_NS, MS, AuthorityCore, Provenance
+from controllers.operators import DEVICES
 from controllers.rigs import rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
@@ -39,6 +43,7 @@ class Parameters:
     robot: str = field(default="g1", metadata={"description": "whose action channels and limits"})
     lockstep: bool = False  # answer a tick only after the chunk that is due by it
     policy: bool = True  # in lockstep: a policy server is part of the graph
+    rac: bool = False  # an episode ends after the intervention: no hand-back within it (RaC's second rule)
 
 
 class AuthorityNode(Node):
@@ -50,7 +55,8 @@ class AuthorityNode(Node):
         refuse_second_writer(self, JointTrajectory, "reference")
         self._rig = rig_of(parameters.robot)
         self._inference_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
-        self._core = AuthorityCore(self._rig, chunk_delay_ns=CHUNK_DELAY_NS if parameters.lockstep else 0)
+        delay_ns = CHUNK_DELAY_NS if parameters.lockstep else 0
+        self._core = AuthorityCore(self._rig, delay_ns, ends_after_intervention=parameters.rac)
         self._pending: JointTrajectory | None = None  # the tick that waits for its chunk
         self._first_tick_ns = 0  # of this run of the world
         self._tick_ns = -1  # the newest that was answered
@@ -59,7 +65,10 @@ class AuthorityNode(Node):
         self._said: tuple[object, ...] = ()
         self._reference = self.create_publisher(JointTrajectory, "reference", qos.SEND)
         self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.SEND)
+        self._policy_action = self.create_publisher(JointTrajectory, "policy_action", qos.SEND)
         self._authority = self.create_publisher(String, "authority", qos.LATCHED)
+        self._segment = self.create_publisher(String, "segment", qos.LATCHED)
+        self._said_segment = ""
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy
         self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
@@ -68,11 +77,13 @@ class AuthorityNode(Node):
         self._policy_hash = ""  # of the policy that answers, for the provenance
         self.create_subscription(String, "policy", self._on_policy, qos.LATCHED)
         self.create_subscription(JointTrajectory, "teleop_action", self._on_teleop_action, qos.STREAM)
-        for name in ("take_over", "hand_back", "stop", "release_stop"):
+        self.create_subscription(JointTrajectory, "rewind_action", self._on_rewind_action, qos.STREAM)
+        self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
+        for name in ("take_over", "hand_back", "rewind", "correct", "stop", "release_stop"):
             self.create_service(Trigger, name, self._service(getattr(self._core, name), name))
-        self.create_service(
-            Trigger, "rewind", self._service(lambda: (False, "rewind is not in this release"), "rewind")
-        )
+        for device in DEVICES:
+            name = f"{device}/take_over"
+            self.create_service(Trigger, name, self._service(partial(self._core.take_over, device), name))
         self._say_authority()
         self.get_logger().info(f"started: {parameters}")
 
@@ -99,10 +110,31 @@ class AuthorityNode(Node):
     def _on_teleop_action(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
         try:
-            self._core.offer_teleop(stamp, conversions.action_from(message, self._rig))
+            self._core.offer_teleop(stamp, conversions.action_from(message, self._rig), self._device_of(message))
         except ValueError as error:
             return self._diagnostics.refuse("teleop_action", str(error))
         self._diagnostics.count("teleop_action")
+
+    def _on_rewind_action(self, message: JointTrajectory) -> None:
+        stamp = conversions.stamp_ns(message.header.stamp)
+        try:
+            self._core.offer_rewind(stamp, conversions.path_speed_from(message), self._device_of(message))
+        except ValueError as error:
+            return self._diagnostics.refuse("rewind_action", str(error))
+        self._diagnostics.count("rewind_action")
+
+    def _device_of(self, message: JointTrajectory) -> str:
+        """Name of the device that sent an action; empty where it names a frame, or nothing."""
+        name = message.header.frame_id
+        return "" if name == self._rig.frame else name
+
+    def _on_episode(self, message: String) -> None:
+        try:
+            event = json.loads(message.data)["event"]
+        except (ValueError, TypeError, KeyError):
+            return self._diagnostics.refuse("episode/event", f"{message.data[:80]!r} is no event of an episode")
+        if event == "started":
+            self._core.begin_episode()
 
     def _advance(self) -> None:
         """Answer the tick that is pending, when all that belongs to it is here."""
@@ -118,6 +150,11 @@ class AuthorityNode(Node):
             return self._diagnostics.refuse("measured_action", str(error))
         self._reference.publish(conversions.action_message(reference, stamp, self._rig))
         self._provenance.publish(_provenance_message(provenance))
+        if (wanted := self._core.policy_action()) is not None:
+            self._policy_action.publish(conversions.action_message(wanted, stamp, self._rig))
+        if provenance.segment != self._said_segment:
+            self._said_segment = provenance.segment
+            self._segment.publish(String(data=provenance.segment))
         self._diagnostics.count("tick")
         self._say_authority()
         self._say_source(provenance)
@@ -171,6 +208,9 @@ def _provenance_message(provenance: Provenance) -> DiagnosticStatus:
         "epoch": provenance.epoch,
         "clamped": ",".join(provenance.clamped),
         "stamp_ns": provenance.stamp_ns,
+        "segment": provenance.segment,
+        "operator": provenance.operator,
+        "way_back_s": round(provenance.way_back_s, 2),
     }
     values = [KeyValue(key=key, value=str(value)) for key, value in pairs.items()]
     return DiagnosticStatus(name="reference", message=provenance.reason, values=values)

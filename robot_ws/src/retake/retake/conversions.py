@@ -16,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from controllers.rigs import Rig
 
 NS_PER_S = 1_000_000_000
+PATH_SPEED = "path.speed"  # the one channel of a rewind action
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -54,12 +55,27 @@ def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]
     return array
 
 
-def action_message(action: np.ndarray, stamp: int, rig: Rig) -> JointTrajectory:
-    """One action (dim,) as a trajectory with one point, the rig's channels and frame."""
+def action_message(action: np.ndarray, stamp: int, rig: Rig, device: str = "") -> JointTrajectory:
+    """One action (dim,) as a trajectory with one point, the rig's channels and frame; of a teleop device its name."""
     message = JointTrajectory(joint_names=rig.layout.channels, points=[JointTrajectoryPoint(positions=action.tolist())])
     message.header.stamp = time_message(stamp)
-    message.header.frame_id = rig.frame
+    message.header.frame_id = device or rig.frame
     return message
+
+
+def path_speed_message(speed: float, stamp: int, device: str) -> JointTrajectory:
+    """A rewind action: how fast to go along the path, -1 back to 1 forward."""
+    message = JointTrajectory(joint_names=[PATH_SPEED], points=[JointTrajectoryPoint(positions=[speed])])
+    message.header.stamp = time_message(stamp)
+    message.header.frame_id = device
+    return message
+
+
+def path_speed_from(message: JointTrajectory) -> float:
+    """The speed along the path of a rewind action."""
+    if len(message.points) != 1:
+        raise ValueError(f"{len(message.points)} points, allowed is exactly one")
+    return float(by_name(message.joint_names, message.points[0].positions, (PATH_SPEED,))[0])
 
 
 def action_from(message: JointTrajectory, rig: Rig) -> np.ndarray:

@@ -19,6 +19,8 @@ from retake.panel_status import Status
 from retake.panel_targets import TeleopTargets
 
 HEARTBEAT_S = 0.3
+HOLD_S = 0.15  # a held button says so 20 times a second; after so long without it has been let go
+NEW_HOLD_S = 0.5
 Call = Callable[[str, Callable[[bool, str, float], None]], None]  # service, answered(success, text, now)
 
 
@@ -33,6 +35,7 @@ class Desk:
         self._events = events
         self._call = call
         self._dragged = ""
+        self._held: tuple[float, float] = (0.0, 0.0)  # speed along the path, and when it was last said, s
         self._heartbeat = Heartbeat(events, silence_s)
 
     @property
@@ -40,10 +43,17 @@ class Desk:
         """The action (dim,) to stream now, None when nobody drives."""
         return self.targets.action if self.session.is_driving(self.session.driver) else None
 
+    def path_speed(self, now: float) -> float | None:
+        """How fast to go along the robot's path now, -1 back to 1 forward; None while no button is held."""
+        speed, at = self._held
+        is_held = self.session.is_rewinding(self.session.driver) and now - at < HOLD_S
+        return speed if is_held else None
+
     @property
     def driver_name(self) -> str:
         """Name of the browser that drives, "" when none does."""
-        return browser(self.session.driver) if self.session.phase is Phase.DRIVING else ""
+        drives = self.session.phase in (Phase.DRIVING, Phase.REWINDING)
+        return browser(self.session.driver) if drives else ""
 
     def drain(self, now: float) -> None:
         """Act on everything the browsers sent since the last call; `now` in s, steady."""
@@ -81,6 +91,8 @@ class Desk:
             self._command(page, event.client, event.kind, now)
         elif event.kind == "select":
             page.select(event.value)
+        elif event.kind == "hold":
+            self._hold(page, event, now)
         elif self.session.is_driving(event.client):
             self._move(page, event)
 
@@ -110,6 +122,16 @@ class Desk:
                         other.show_answer(f"{label} ({browser(client)}): {text}", success)
 
         self._call(command, answered)
+
+    def _hold(self, page: Page, event: UserEvent, now: float) -> None:
+        """A button for the way along the robot's path is held."""
+        begins, self._held = now - self._held[1] > NEW_HOLD_S, (event.value, now)
+        if self.session.is_rewinding(event.client) or not begins:
+            return
+        if not self.session.is_driving(event.client):
+            page.show_answer("Rewind: take over first", False)
+            return
+        self._call("rewind", lambda success, text, _: page.show_answer(f"Rewind: {text}", success))
 
     def _move(self, page: Page, event: UserEvent) -> None:
         if event.kind == "drag":

@@ -24,7 +24,11 @@ BUTTONS = {
     "release_stop": ("Release", "gray", "R", None, "R"),
     "episode/success": ("Success", "green", "S", "shift", "Shift S"),
     "episode/failure": ("Failure", "grape", "F", "shift", "Shift F"),
+    "correct": ("Correct", "teal", "C", None, "C"),
+    "rewind": ("Open hand", "gray", "G", None, "G"),
 }
+HOLDS = {"Rewind": -1.0, "Forward": 1.0}  # held down: how fast to go along the robot's own path
+HOLD_HZ = 20.0
 SELECT_KEYS = {"left": "1", "right": "2", "both": "3"}
 # Arrow keys and WASDQE move viser's camera, so the hands have the other side of the keyboard.
 NUDGE_KEYS = {"I": (1, 0, 0), "K": (-1, 0, 0), "J": (0, 1, 0), "L": (0, -1, 0), "U": (0, 0, 1), "O": (0, 0, -1)}
@@ -45,13 +49,16 @@ div:has(> #retake-two) + div, div:has(> #retake-two) + div + div
   {display: inline-block; width: calc(50% - 16px); margin: 0 2px 0 10px !important}
 div:has(> #retake-three) + div, div:has(> #retake-three) + div + div, div:has(> #retake-three) + div + div + div
   {display: inline-block; width: calc(33.33% - 14.6px); margin: 0 2px 0 10px !important}
+div:has(> #retake-four) + div, div:has(> #retake-four) + div + div, div:has(> #retake-four) + div + div + div,
+div:has(> #retake-four) + div + div + div + div
+  {display: inline-block; width: calc(50% - 16px); margin: 0 2px 0 10px !important}
 </style><span id="retake-stop"></span>"""
 
 
 @dataclass(frozen=True)
 class UserEvent:
     """Something a browser did: `connect`, `disconnect`, `alive`, a command of BUTTONS, `select`, `nudge`, `step`,
-    `channel` (a slider), `drag` (a gizmo)."""
+    `channel` (a slider), `drag` (a gizmo), `hold` (of HOLDS)."""
 
     client: int
     kind: str
@@ -82,7 +89,11 @@ class Page:
         gui.add_html(STOP_STYLE, order=1)
         gui.add_html('<span id="retake-two"></span>', order=4)
         gui.add_html('<span id="retake-three"></span>', order=7)
-        for (command, (label, colour, *_)), order in zip(BUTTONS.items(), (2, 5, 6, 8, 9, 10), strict=True):
+        gui.add_html('<span id="retake-four"></span>', order=11)
+        for label, speed in HOLDS.items():
+            button = gui.add_button(f"{label} (hold)", color="violet", order=12 if speed < 0 else 13)
+            self._queue(button.on_hold(callback_hz=HOLD_HZ), "hold", speed)
+        for (command, (label, colour, *_)), order in zip(BUTTONS.items(), (2, 5, 6, 8, 9, 10, 14, 15), strict=True):
             self._queue(gui.add_button(label, color=colour, order=order).on_click, command)
         self._answer = gui.add_html(answer_html("", None), order=3)
         with gui.add_folder("Targets", order=20):

@@ -1,6 +1,7 @@
 """Which browser drives the robot from this panel, and when its targets go out. Pure; times in s of one steady clock.
 
-IDLE -> ASKED (take_over called) -> GRANTED (authority said yes) -> DRIVING (targets snapped to the robot, streaming).
+IDLE -> ASKED (take_over called) -> GRANTED (authority said yes) -> DRIVING (targets snapped to the robot, streaming)
+-> REWINDING (along the robot's path, no targets) -> ASKED.
 The dead-man: a driver's browser that closes, or answers nothing for `silence_s`, ends the session; the robot holds
 because the stream stops, and goes on only when somebody takes over again.
 """
@@ -17,6 +18,7 @@ class Phase(enum.Enum):
     ASKED = "asked"
     GRANTED = "granted"
     DRIVING = "driving"
+    REWINDING = "rewinding"
 
 
 GRANT_LEASE_S = 2.0  # from the service's yes to authority == teleop and a fresh pose; then the session ends
@@ -36,7 +38,7 @@ class TeleopSession:
         """A browser wants to take over: None when it may ask authority, else why not."""
         if self.driver is not None and self.driver != client:
             return f"{browser(self.driver)} has it; it must hand back or close first"
-        if self.phase is not Phase.IDLE:
+        if self.phase not in (Phase.IDLE, Phase.REWINDING):
             return "this browser is already driving"
         self.driver, self.phase, self._heard = client, Phase.ASKED, now
         return None
@@ -63,6 +65,10 @@ class TeleopSession:
         """True when this browser's targets are streamed."""
         return self.phase is Phase.DRIVING and self.driver == client
 
+    def is_rewinding(self, client: int | None) -> bool:
+        """True when this browser moves the robot along its path."""
+        return self.phase is Phase.REWINDING and self.driver == client
+
     @property
     def is_waiting(self) -> bool:
         """True while a granted session needs the robot's pose to start from."""
@@ -79,7 +85,11 @@ class TeleopSession:
         if self.phase is not Phase.ASKED and now - self._heard > self._silence_s:
             silent_s = now - self._heard
             reason = f"{browser(self.driver)} was silent for {silent_s:.1f} s: the robot holds; take over again"
-        elif self.phase is Phase.DRIVING and authority != "teleop":
+        elif self.phase is Phase.DRIVING and authority == "rewind":
+            self.phase = Phase.REWINDING
+        elif self.phase is Phase.REWINDING and authority == "teleop":
+            self.phase, self._granted = Phase.GRANTED, now
+        elif self.phase in (Phase.DRIVING, Phase.REWINDING) and authority not in ("teleop", "rewind"):
             reason = f"teleoperation ended: authority is {authority}"
         elif self.phase is Phase.GRANTED:
             if authority == "teleop" and pose_is_fresh:

@@ -19,7 +19,7 @@ AUTHORITY_LOOK = {  # authority: (colour, headline, explanation)
     "none": (GREY, "HOLDING", "nobody commands; the robot keeps its pose"),
     "policy": (BLUE, "POLICY", "the policy acts"),
     "teleop": (AMBER, "TELEOP", "nobody drives from this panel: the robot holds, or another device drives"),
-    "rewind": (VIOLET, "REWIND", "going back along the path taken"),
+    "rewind": (VIOLET, "REWIND", "hold Rewind or Forward; Take over corrects from here"),
     "controller": (VIOLET, "CONTROLLER", "the controller moves by itself"),
     "stopped": (RED, "STOPPED", "every command is ignored until Release"),
 }
@@ -71,7 +71,7 @@ def status_html(status: Status) -> str:
     """Authority banner and ages."""
     colour, headline, explanation = NO_AUTHORITY if status.authority is None else AUTHORITY_LOOK.get(
         status.authority, (RED, status.authority.upper(), "unknown authority"))
-    if status.driver:
+    if status.driver and status.authority != "rewind":
         yours = status.driver == status.you
         colour = GREEN if yours else colour
         headline = "YOU DRIVE" if yours else headline

@@ -1,7 +1,7 @@
 """Records every topic of the robot, one folder per episode, as it happens.
 
 Subscribes every topic of the interface, serialized (see `retake.taps`). Services episode/start, episode/success,
-episode/failure, episode/discard (Trigger); publishes episode/event (latched JSON: episode, event, path), diagnostics.
+episode/failure, episode/timeout, episode/discard (Trigger); publishes episode/event (latched JSON: episode, event, path), diagnostics.
 A killed recorder costs at most 0.5 s; what it left is finished at the next start, with the outcome "aborted".
 """
 
@@ -27,11 +27,11 @@ from retake.parameters import declare
 from retake.recording import RESERVE_BYTES, ClockLine, Recording, free_bytes, prepare_root, seed_of
 from retake.spin import STEADY, run
 from retake.taps import Received, Taps
-from retake.topics import recorded_topics
+from retake.topics import LATCHED, recorded_topics
 
 POLL_S = 0.05
 REPORT_S = 1.0
-ENDINGS = {"success": "success", "failure": "failure", "discard": "discarded"}
+ENDINGS = {"success": "success", "failure": "failure", "timeout": "failure", "discard": "discarded"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Recorder(Node):
         self._event = self.create_publisher(String, "episode/event", qos.LATCHED)
         self.create_service(Trigger, "episode/start", self._answer(self._start))
         for service, outcome in ENDINGS.items():
-            self.create_service(Trigger, f"episode/{service}", self._answer(partial(self._end, outcome)))
+            self.create_service(Trigger, f"episode/{service}",
+                                self._answer(partial(self._end, outcome, service == "timeout")))
         self.create_timer(POLL_S, self._poll, clock=STEADY)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
 
@@ -97,23 +98,24 @@ class Recorder(Node):
         if self._now_ns() == 0:
             raise UserError("the clock stands at 0: nobody publishes /clock; start the graph with `retake up`")
         self._poll()  # what came before belongs to no episode
-        truth, authority = self._taps.last.get("ground_truth/task"), self._taps.last.get("authority")
+        truth = self._taps.last.get("ground_truth/task")
         recording = self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
             "robot": self._rig.name, "task": self.parameters.task,
             "action_channels": list(self._rig.layout.channels), "lockstep": self.parameters.lockstep})
         self._lost_before = self._taps.lost()
-        self._write([authority._replace(received_ns=time.time_ns())] if authority else [])
+        self._write([last._replace(received_ns=time.time_ns())
+                     for name in LATCHED if (last := self._taps.last.get(name)) is not None])
         self._say("started", recording.folder)
         return recording.folder.name
 
-    def _end(self, outcome: str) -> str:
+    def _end(self, outcome: str, out_of_time: bool) -> str:
         self._poll()
         recording, self._recording = self._recording, None
         if recording is None:
             raise UserError(f"no episode is being recorded ({self._ended}); start one with episode/start")
         self._ended = f"{recording.folder.name} ended as {outcome}"
         try:
-            recording.end(outcome, self.parameters.judge, self._lost())
+            recording.end(outcome, self.parameters.judge, self._lost(), out_of_time)
         except OSError as error:
             self._ended += f", unfinished ({error.strerror}); make room at {self._root}, the next start repairs it"
             raise UserError(self._ended) from error

@@ -79,13 +79,13 @@ class Recording:
         if self._disk_error is not None:
             raise self._disk_error
 
-    def end(self, outcome: str, by: str, lost: dict[str, int]) -> dict:
+    def end(self, outcome: str, by: str, lost: dict[str, int], out_of_time: bool = False) -> dict:
         """Finish the files and return the meta; `lost` messages per topic, of those that lost any."""
         self._stop.set()
         self._syncing.join()
         self._writer.meta.update(self._notes.meta(), lost=lost)
         try:
-            self._writer.close(outcome, by)
+            self._writer.close(outcome, by, out_of_time)
         except OSError:
             self._writer.abandon()
             raise

@@ -3,7 +3,8 @@
 Subscribes joint_states, odometry, measured_action, reference, action_chunk, camera/*/color/image_raw/compressed (newest
 only, while a browser is connected), authority and episode/event (latched). Publishes teleop_action at 50 Hz while a
 person drives, and nothing otherwise: authority's lease holds the robot when the browser, the network or this node dies.
-Calls take_over, hand_back, stop, release_stop, episode/success, episode/failure. Missing nodes show as "no data".
+Also rewind_action while Rewind or Forward is held. Calls panel/take_over, hand_back, rewind, correct, stop,
+release_stop, episode/success, episode/failure. Missing nodes show as "no data".
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from retake.spin import STEADY, run
 PERIOD_S = 0.02  # teleop_action; everything slower is every n-th tick
 DRAW_EVERY, IMAGES_EVERY, STATUS_EVERY = 3, 6, 12
 FRESH_POSE_S = 0.2
+DEVICE = "panel"
+SERVICES = {"take_over": f"{DEVICE}/take_over"}  # of a command, where it is not the command's own name
 BASE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 AGES = {  # topic: what it is called, until when it is good, from when it is lost
     "joint_states": AgeLimit("Robot state", 0.1, 0.5),
@@ -75,9 +78,9 @@ class TeleopWeb(Node):
         self._inputs = Inputs(self, rig.cameras)
         pictures = {_picture(name): AgeLimit(f"Camera {name}", 0.25, 1.0) for name in rig.cameras}
         self._ages = AGES | pictures
-        self._calls = Calls(self, tuple(BUTTONS))
-        self._desk = Desk(events, given.silence_s,
-                          lambda service, answered: self._calls.call(service, time.monotonic(), answered), rig)
+        self._calls = Calls(self, tuple(SERVICES.get(command, command) for command in BUTTONS))
+        self._desk = Desk(events, given.silence_s, lambda command, answered: self._calls.call(
+            SERVICES.get(command, command), time.monotonic(), answered), rig)
         self._authority: str | None = None
         self._episode = ""
         self._pelvis: tuple[float, float] | None = None
@@ -85,6 +88,7 @@ class TeleopWeb(Node):
         self._tick = 0
         self._last_stamp_ns = 0
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
+        self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
         # Steady, not ROS time: the panel must go on showing that /clock has stopped.
@@ -110,7 +114,7 @@ class TeleopWeb(Node):
             return
         self._tick += 1
         self._desk.update(self._authority or "gone", self._fresh_pose(now), now)
-        self._stream()
+        self._stream(now)
         if self._tick % DRAW_EVERY == 0:
             self._draw(now)
         if self._tick % IMAGES_EVERY == 0:
@@ -132,17 +136,22 @@ class TeleopWeb(Node):
             self._diagnostics.refuse("measured_action", str(error))
             return None
 
-    def _stream(self) -> None:
-        """Publish the driver's targets with the time they are decided at; no new time, no new command."""
-        if self._desk.action is None:
+    def _stream(self, now: float) -> None:
+        """Publish the driver's targets, or the way along the path, with the time they are decided at; no new time, no
+        new command."""
+        action, speed = self._desk.action, self._desk.path_speed(now)
+        if action is None and speed is None:
             self._last_stamp_ns = 0  # another session may be in another run of the world, whose clock began anew
             return
         stamp_ns = self.get_clock().now().nanoseconds
         if stamp_ns <= self._last_stamp_ns:
             return
         self._last_stamp_ns = stamp_ns
-        self._teleop_action.publish(conversions.action_message(self._desk.action, stamp_ns, self._rig))
-        self._diagnostics.count("teleop_action")
+        if action is not None:
+            self._teleop_action.publish(conversions.action_message(action, stamp_ns, self._rig, DEVICE))
+            self._diagnostics.count("teleop_action")
+        elif speed is not None:
+            self._rewind_action.publish(conversions.path_speed_message(speed, stamp_ns, DEVICE))
 
     def _draw(self, now: float) -> None:
         state, odometry = self._inputs.take("joint_states", now), self._inputs.take("odometry", now)

@@ -13,11 +13,12 @@ from trajectory_msgs.msg import JointTrajectory
 TOPICS: dict[str, type] = {
     "joint_states": JointState, "imu": Imu, "joint_command": JointState, "applied_joint_command": JointState,
     "odometry": Odometry, "measured_action": JointTrajectory, "reference": JointTrajectory,
-    "action_chunk": JointTrajectory, "teleop_action": JointTrajectory, "authority": String,
-    "provenance": DiagnosticStatus, "ground_truth/task": String, "diagnostics": DiagnosticArray,
+    "action_chunk": JointTrajectory, "teleop_action": JointTrajectory, "rewind_action": JointTrajectory,
+    "policy_action": JointTrajectory, "authority": String, "segment": String, "provenance": DiagnosticStatus,
+    "ground_truth/task": String, "diagnostics": DiagnosticArray,
 }
-LATCHED = ("authority",)
-SEVERAL_WRITERS = ("diagnostics",)
+LATCHED = ("authority", "segment")
+SEVERAL_WRITERS = ("diagnostics", "teleop_action", "rewind_action")  # one for each device
 
 
 def recorded_topics(cameras: Sequence[str]) -> dict[str, type]:
