@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers import arm
@@ -94,6 +95,44 @@ def test_floats_and_speaks_only_while_the_button_is_held(yam_probe, leader):
     count = len(leader.actions)
     yam_probe.serve(0.3)
     assert len(leader.actions) == count  # without authority it is silent
+
+
+def test_the_second_button_takes_over_and_goes_back(yam_probe, leader):
+    called = []
+
+    def serve(name, authority):
+        def answer(_, response):
+            called.append(name)
+            leader.say(authority)
+            response.success = True
+            return response
+
+        return yam_probe.create_service(Trigger, name, answer)
+
+    serve("leader_arm/take_over", "teleop")
+    serve("rewind", "rewind")
+    back = yam_probe.listen(JointTrajectory, "rewind_action")
+    leader.start()
+    yam_probe.until(lambda: leader.node._leaders.readings[0] is not None, 60)
+    leader.say("policy")
+    yam_probe.serve(0.3)
+    leader.chain.buttons = (False, True)
+    yam_probe.until(lambda: called == ["leader_arm/take_over"], 10)
+    leader.chain.buttons = (False, False)
+    yam_probe.until(lambda: leader.node._authority == "teleop" and not leader.node._buttons[1], 10)
+    leader.chain.buttons = (False, True)
+    yam_probe.until(lambda: len(back) > 3, 10)
+    assert conversions.path_speed_from(back[-1]) == -1.0 and back[-1].header.frame_id == "leader_arm"
+    leader.chain.buttons = (False, False)
+    yam_probe.until(lambda: not leader.node._buttons[1], 10)
+    yam_probe.serve(0.1)
+    count = len(back)
+    yam_probe.serve(0.3)
+    assert len(back) == count and called[1:] == ["rewind"]  # let go, nothing goes back
+    leader.chain.buttons = (True, False)
+    yam_probe.until(lambda: called[2:] == ["leader_arm/take_over"], 10)
+    yam_probe.until(lambda: len(leader.actions) > 3, 10)
+    assert leader.actions[-1].header.frame_id == "leader_arm"
 
 
 def test_silence_of_the_handle_ends_the_stream(yam_probe, leader):

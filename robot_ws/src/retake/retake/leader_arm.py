@@ -3,7 +3,9 @@
 Out: teleop_action (50 Hz) while teleop has authority and the dead man's button of a handle is held, and nothing
 otherwise: authority's lease then holds the robot. In: authority, measured_action. The leader carries itself; it has no
 position of its own to go to. Each press of the button begins where the robot's hand was left; the gripper stays as it
-is until the trigger has passed it. diagnostics 1 Hz. A motor, the handle or the bus that fails: the stream ends.
+is until the trigger has passed it. A handle's second button takes over; while teleop has authority it rewinds as long
+as it is held (rewind_action -1), and the dead man's button then goes on from there. diagnostics 1 Hz. A motor, the
+handle or the bus that fails: the stream ends.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from retake.arm_link import ArmLink
 from retake.diagnostics import Diagnostics
 from retake.dm_bus import BusError, MotorBus
 from retake.errors import UserError
+from retake.panel_calls import Calls
 from retake.parameters import declare
 from retake.spin import STEADY, run
 
 PERIOD_S = 0.02
 FRESH_S = 0.1  # older readings of the leader are not sent
 HANDLE_S = 0.002  # of a 4 ms cycle
+DEVICE = "leader_arm"
+TAKE_OVER = f"{DEVICE}/take_over"
 TRIGGER_STEP = 0.05  # of the opening: the encoder's noise must not count as a person's wish
 
 
@@ -51,6 +56,7 @@ class Reading:
     q: np.ndarray
     opening: float
     is_held: bool
+    is_second_held: bool
     at_s: float
 
 
@@ -97,7 +103,7 @@ class Leaders(threading.Thread):
                 trigger, buttons = handle
                 opening = 1.0 - round(abs(trigger) / arm.HANDLE_TURN / TRIGGER_STEP) * TRIGGER_STEP
                 now = time.monotonic()
-                self.readings[k] = Reading(link.q.copy(), min(max(opening, 0.0), 1.0), buttons[0], now)
+                self.readings[k] = Reading(link.q.copy(), min(max(opening, 0.0), 1.0), *buttons, now)
 
 
 class Grasp:
@@ -140,7 +146,10 @@ class LeaderArm(Node):
         self._grasps: list[Grasp] = []  # while teleop has authority
         self._authority, self._last = "", 0
         self._measured: np.ndarray | None = None  # the pose the robot has, (dim,)
+        self._buttons = (False, False)  # of the tick before: dead man's, second
+        self._calls = Calls(self, (TAKE_OVER, "rewind"))
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
+        self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
         self._diagnostics = Diagnostics(self)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
         self.create_subscription(JointTrajectory, "measured_action", self._on_measured, qos.NEWEST)
@@ -164,19 +173,46 @@ class LeaderArm(Node):
         readings = [r for r in self._leaders.readings if r is not None and time.monotonic() - r.at_s < FRESH_S]
         is_complete = len(readings) == len(self._leaders.readings)
         self._diagnostics.trouble("leader", None if is_complete else "the leader does not answer: the stream has ended")
-        if self._authority != "teleop" or not is_complete or self._measured is None:
+        self._calls.poll(time.monotonic())
+        if not is_complete:
+            return
+        self._press(any(r.is_held for r in readings), any(r.is_second_held for r in readings))
+        if self._authority != "teleop" or self._measured is None:
             return
         self._grasps = self._grasps or self._begin(self._measured)
         R, p = self._model.forward(np.concatenate([reading.q for reading in readings]))
         for k, (grasp, reading) in enumerate(zip(self._grasps, readings, strict=True)):
             grasp.follow(np.concatenate([p[k], rotations.from_matrix(R[k])]), reading.opening, reading.is_held)
-        stamp = self.get_clock().now().nanoseconds
-        if any(reading.is_held for reading in readings) and stamp > self._last:
-            self._last = stamp
+        if self._buttons[0] and (stamp := self._stamp()) is not None:
             action = np.concatenate([np.append(grasp.pose, grasp.gripper) for grasp in self._grasps])
             action = self._rig.layout.validated(action)
-            self._teleop_action.publish(conversions.action_message(action, stamp, self._rig))
+            self._teleop_action.publish(conversions.action_message(action, stamp, self._rig, DEVICE))
             self._diagnostics.count("teleop_action")
+
+    def _press(self, dead_man: bool, second: bool) -> None:
+        """What the buttons ask for besides moving the hand."""
+        begins = dead_man and not self._buttons[0], second and not self._buttons[1]
+        self._buttons = dead_man, second
+        if begins[1] and self._authority == "teleop":
+            self._ask("rewind")
+        elif (begins[1] and self._authority != "rewind") or (begins[0] and self._authority == "rewind"):
+            self._ask(TAKE_OVER)
+        if second and self._authority == "rewind" and (stamp := self._stamp()) is not None:
+            self._rewind_action.publish(conversions.path_speed_message(-1.0, stamp, DEVICE))
+
+    def _ask(self, service: str) -> None:
+        def answered(success: bool, text: str, _now: float) -> None:
+            self.get_logger().info(f"{service}: {text}" if success else f"{service} refused: {text}")
+
+        self._calls.call(service, time.monotonic(), answered)
+
+    def _stamp(self) -> int | None:
+        """A new time, None while the clock has not moved."""
+        stamp = self.get_clock().now().nanoseconds
+        if stamp <= self._last:
+            return None
+        self._last = stamp
+        return stamp
 
     def _begin(self, measured: np.ndarray) -> list[Grasp]:
         hands = measured.reshape(len(self._leaders.readings), 8)
