@@ -17,7 +17,10 @@ COMMANDS = {
     "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
     "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),
     "doctor": ("retake.doctor", "is this machine fit to run the robot?"),
-    "episodes": ("retake.episodes", "list recorded episodes"),
+    "episodes": ("retake.episodes", "list recorded episodes; relabel, discard, undo"),
+    "explain": ("retake.explain", "who commanded at a moment of a recording, from what, and why it jumped"),
+    "report": ("retake.report", "an episode or a dataset as one HTML page"),
+    "replay": ("retake.replay", "an episode as a film, or its motion once more"),
 }
 
 
