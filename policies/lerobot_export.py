@@ -173,7 +173,7 @@ class LeRobotExport:
             videos = list(pool.map(lambda c: write_video(self._part / paths[IMAGES + c], rows.images[c], times_us, fps),
                                    cameras))
         self.not_found += not_found_by_torchcodec(times_us)
-        stats = column_stats({key: columns[key] for key in schema.names}, features)
+        stats = column_stats({key: columns[key] for key in schema.names if key not in layout.RECORDED}, features)
         stats |= {IMAGES + camera: video.stats for camera, video in zip(cameras, videos, strict=True)}
         where, meta = layout.chunk_and_file(index), rows.meta
         row: dict[str, Any] = {
@@ -190,7 +190,7 @@ class LeRobotExport:
             row |= {**_placed(place, where), f"{place}/from_timestamp": 0.0, f"{place}/to_timestamp": until_s}
         row |= {f"stats/{key}/{name}": value for key, of in as_lists(stats).items() for name, value in of.items()}
         table = pa.Table.from_pylist([row], schema=layout.episode_schema(features, stats))
-        files.write_parquet(table, self._part / paths["episode"])
+        files.write_parquet(table, self._part / paths["episode"], is_row=True)
         return row, stats, tasks
 
     def _commit(self, row: dict[str, Any], stats: Stats, tasks: list[str]) -> None:
