@@ -17,6 +17,7 @@ from policies.checkpoint import KINDS
 from policies.dataset import find_episodes, load_samples, split_episodes
 from policies.episode_file import read_episode
 from policies.episode_meta import OUTCOMES, read_meta
+from policies.home import make_home, save_home
 from policies.train_state import STATE_NAME, ResumeError
 from policies.trainer import VALIDATION_SAMPLES, TrainConfig, Trainer
 
@@ -137,10 +138,18 @@ class _Run:
         final = trainer.validate(4 * VALIDATION_SAMPLES)
         sha256 = trainer.export(self.args.out, self.robot, self.task, {**self.extra, "validation": final})
         self._report("final", final)
+        self._say_home()
         self.console.print(
             f"checkpoint {self.args.out} ({sha256[:12]}): try it with `retake eval policy:={self.args.out}`"
         )
         return 0
+
+    def _say_home(self) -> None:
+        """Where the policy is at home, for the person who watches it."""
+        samples = self.trainer.train
+        if len(samples.names) > 1:
+            home = make_home(samples.states, samples.where[:, 0], self.trainer.policy.state_normaliser)
+            save_home(self.args.out, home)
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
         self.stopping = True

@@ -45,6 +45,7 @@ class Status:
     ages: tuple[tuple[AgeLimit, float | None], ...]  # s, None: nothing received
     pelvis: tuple[float, float] | None  # height above odom's ground in m, tilt in degrees
     episode: str = ""
+    distance: float | None = None  # from the training data; 1 is its edge, None: nobody says
 
 
 def age_s(stamp_ns: int, now_ns: int, since_arrival_s: float) -> float:
@@ -80,6 +81,8 @@ def status_html(status: Status) -> str:
     if status.pelvis is not None and np.radians(status.pelvis[1]) > g1.FALL_TILT:
         down = f'<div style="background:{RED};color:#fff;padding:4px 12px;font-weight:700">THE ROBOT IS DOWN</div>'
     rows = "".join(_row(limit.label, *age_look(limit, age)) for limit, age in status.ages)
+    if status.distance is not None:
+        rows += _row("The policy is", *home_look(status.distance))
     return (
         f'<div id="retake-status" data-authority="{html.escape(status.authority or "")}" style="margin:0 12px 8px">'
         f'<div style="background:{colour};color:#fff;border-radius:6px;padding:8px 12px;margin-bottom:8px">'
@@ -92,6 +95,13 @@ def status_html(status: Status) -> str:
 def _row(label: str, colour: str, words: str) -> str:
     return (f'<tr><td style="padding:1px 0">{html.escape(label)}</td><td style="text-align:right;color:{TEXT[colour]};'
             f'font-weight:600;font-variant-numeric:tabular-nums">&#9679; {html.escape(words)}</td></tr>')
+
+
+def home_look(distance: float) -> tuple[str, str]:
+    """Colour and words of a distance from the training data."""
+    if distance <= 1.0:
+        return GREEN, f"at home ({distance:.1f})"
+    return (AMBER, f"unusual ({distance:.1f})") if distance <= 2.0 else (RED, f"unknown to it ({distance:.1f})")
 
 
 def _facts(status: Status) -> str:

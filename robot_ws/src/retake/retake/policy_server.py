@@ -1,7 +1,8 @@
 """Answers camera frames with action chunks of a trained policy.
 
 Subscribes `camera/<name>/color/image_raw/compressed` (15 Hz, CAMERA) for each camera of the checkpoint and
-`measured_action` (50 Hz, STREAM); publishes `action_chunk` (STREAM) every sixth frame with the observation's stamp.
+`measured_action` (50 Hz, STREAM); publishes `action_chunk` (STREAM) every sixth frame with the observation's stamp, and
+`training_distance` (5 Hz, of each tenth state; 1 is the edge of what the policy was trained on; see policies/home.py).
 When a picture or a state is missing, old or refused there is no chunk: the authority's lease applies. Inference runs in
 a worker and the newest observation wins; with `lockstep` it runs in the callback, and equal messages give equal chunks.
 """
@@ -18,12 +19,13 @@ from pathlib import Path
 import torch
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import rig_of
 from policies.checkpoint import load_checkpoint
 from policies.chunk import chunk_times_ns
+from policies.home import load_home
 from policies.inference import Answer, InferenceWorker, answer, warm_up
 from policies.observation import Observation, ObservationPairing
 from retake import conversions, qos
@@ -32,6 +34,7 @@ from retake.parameters import declare
 from retake.spin import STEADY, run
 
 INFERENCE_FRAMES = 6  # an observation is every sixth camera frame
+HOME_EVERY = 10  # states
 REPORT_S = 0.2
 SILENCE_S = 2.0  # wall time that a due frame may wait before it is said
 
@@ -74,6 +77,9 @@ class PolicyServer(Node):
         self._world_start_ns = 0
         self._waiting_since: float | None = None
 
+        self._home = load_home(Path(parameters.checkpoint), self.checkpoint.policy.state_normaliser)
+        self._states = 0
+        self._distance = self.create_publisher(Float64, "training_distance", qos.SEND)
         self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
         self._policy = self.create_publisher(String, "policy", qos.LATCHED)
         self._policy.publish(String(data=self.checkpoint.sha256[:16]))
@@ -105,6 +111,9 @@ class PolicyServer(Node):
         except ValueError as error:
             self.diagnostics.refuse("measured_action", str(error))
             return
+        self._states += 1
+        if self._home is not None and self._states % HOME_EVERY == 0:
+            self._distance.publish(Float64(data=self._home.distance(state)))
         stamp_ns = conversions.stamp_ns(message.header.stamp)
         observation = self._pairing.add_state(stamp_ns, state)
         if self._pairing.n_restarts != self._world:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 import numpy as np
 from rclpy.node import Node
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.arm_model import drawing_model
@@ -39,6 +39,7 @@ from retake.spin import STEADY, run
 PERIOD_S = 0.02  # teleop_action; everything slower is every n-th tick
 DRAW_EVERY, IMAGES_EVERY, STATUS_EVERY = 3, 6, 12
 FRESH_POSE_S = 0.2
+FRESH_DISTANCE_S = 1.0
 DEVICE = "panel"
 SERVICES = {"take_over": f"{DEVICE}/take_over"}  # of a command, where it is not the command's own name
 BASE = ("x", "y", "z", "qx", "qy", "qz", "qw")
@@ -83,6 +84,7 @@ class TeleopWeb(Node):
             SERVICES.get(command, command), time.monotonic(), answered), rig)
         self._authority: str | None = None
         self._episode = ""
+        self._home: tuple[float, float] | None = None  # distance from the training data, and when it was said, s
         self._pelvis: tuple[float, float] | None = None
         self._drawn = [rig.joint_names.index(name) for name in robot.joint_names]
         self._tick = 0
@@ -91,6 +93,7 @@ class TeleopWeb(Node):
         self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
+        self.create_subscription(Float64, "training_distance", self._on_distance, qos.NEWEST)
         # Steady, not ROS time: the panel must go on showing that /clock has stopped.
         self.create_timer(PERIOD_S, self._on_timer, clock=STEADY)
         self.get_logger().info(f"panel: {address(given.host, given.port, given.token)}")
@@ -104,6 +107,9 @@ class TeleopWeb(Node):
             self._episode = f"{event['episode']}: {event['event']}"
         except (ValueError, KeyError, TypeError) as error:
             self._diagnostics.refuse("episode/event", f"{message.data[:80]!r}: {error!r}")
+
+    def _on_distance(self, message: Float64) -> None:
+        self._home = message.data, time.monotonic()
 
     def _on_timer(self) -> None:
         now = time.monotonic()
@@ -177,8 +183,9 @@ class TeleopWeb(Node):
         if self.count_publishers("authority") == 0:
             self._authority = None  # what it said last no longer holds
         ages = tuple((limit, self._age(topic, now)) for topic, limit in self._ages.items())
-        driver = self._desk.driver_name
-        self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode))
+        driver, home = self._desk.driver_name, self._home
+        distance = home[0] if home is not None and now - home[1] < FRESH_DISTANCE_S else None
+        self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode, distance))
 
     def _age(self, topic: str, now: float) -> float | None:
         arrival = self._inputs.newest(topic, now)

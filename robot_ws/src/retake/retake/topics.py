@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Imu, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 TOPICS: dict[str, type] = {
     "joint_states": JointState, "imu": Imu, "joint_command": JointState, "applied_joint_command": JointState,
     "odometry": Odometry, "measured_action": JointTrajectory, "reference": JointTrajectory,
     "action_chunk": JointTrajectory, "teleop_action": JointTrajectory, "rewind_action": JointTrajectory,
-    "policy_action": JointTrajectory, "authority": String, "segment": String, "provenance": DiagnosticStatus,
-    "ground_truth/task": String, "diagnostics": DiagnosticArray,
+    "policy_action": JointTrajectory, "training_distance": Float64, "authority": String, "segment": String,
+    "provenance": DiagnosticStatus, "ground_truth/task": String, "diagnostics": DiagnosticArray,
 }
 LATCHED = ("authority", "segment")
 SEVERAL_WRITERS = ("diagnostics", "teleop_action", "rewind_action")  # one for each device
