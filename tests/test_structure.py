@@ -18,7 +18,8 @@ FORBIDDEN = {  # folder: top-level modules that its files must not import
     "policies": {"rclpy", "controllers", "mujoco", "sim", "retake"},
     "robot_ws": {"mujoco"},
 }
-HARDWARE_SDKS = {"unitree_sdk2py", "cyclonedds", "pyrealsense2", "i2rt", "can", "serial"}
+HARDWARE_SDKS = {"unitree_sdk2py", "cyclonedds", "pyrealsense2", "i2rt", "can", "serial",
+                 "pyspacemouse", "easyhid"}
 SPEAKS_FOR_DRIVERS = {
     "unitree_dds", "unitree_idl",  # the G1's wire, for its driver and for the other end
     "camera_realsense", "realsense_device",  # a camera's driver

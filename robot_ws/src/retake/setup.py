@@ -17,7 +17,7 @@ setup(
     name="retake",
     version="0.1.0",
     packages=["retake", "controllers", "policies", "sim"],
-    package_data={"policies": ["checkpoints/*/*"]},
+    package_data={"policies": ["checkpoints/*/*"], "retake": ["*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/retake"]),
         ("share/retake", ["package.xml"]),

@@ -24,6 +24,7 @@ from retake.arguments import (
     read_arguments,
 )
 from retake.camera_choice import read_cameras
+from retake.device_choice import read_devices
 from retake.errors import UserError
 
 __all__ = ["ARGUMENTS", "ENDLESS", "MODULES", "NO_POLICY", "TASKS", "Argument", "NodeSpec", "Value", "as_text",
@@ -48,6 +49,11 @@ MODULES = {
     "authority": "retake.authority",
     "policy_server": "retake.policy_server",
     "teleop_web": "retake.teleop_web",
+    "teleop_joy": "retake.teleop_joy",
+    "teleop_spacemouse": "retake.teleop_spacemouse_driver",
+    "teleop_pose": "retake.teleop_pose",
+    "teleop_webxr": "retake.teleop_webxr",
+    "teleop_keyboard": "retake.teleop_keyboard",
     "recorder": "retake.recorder",
 }
 
@@ -107,6 +113,9 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     if values["leader"]:
         graph.append(NodeSpec("leader_arm", rig.name, {"use_sim_time": time["use_sim_time"], "robot": rig.name,
                                                        "can": values["leader"]}))
+    for device in read_devices(str(values["devices"])):
+        graph.append(NodeSpec(device.node, rig.name, {"use_sim_time": time["use_sim_time"], "robot": rig.name,
+                                                      **device.told}))
     return [*graph, *_cameras(values, rig), *_robot(values, rig), *_operator(values, rig, time)]
 
 
