@@ -28,7 +28,7 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, cameras, controller, environment, graph, wire
+    from benchmarks import arm, cameras, controller, environment, export, graph, wire
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -48,6 +48,10 @@ def all_figures() -> tuple[Figure, ...]:
         Figure("g1_wire_age_p99_ms", "the same: state leaves the robot -> its command leaves the driver", "at most",
                4.0, "ms", wire.driver),
         Figure("env_rtf", "one-process environment without cameras", "at least", 5.0, "x real time", environment.speed),
+        Figure("export_roundtrip_errors", "episodes -> LeRobot v3 -> episodes: values and pictures that differ",
+               "exactly", 0, "", export.figures),
+        Figure("export_frames_per_s", "the same: camera frames of 640x480 exported, reading included", "at least", 120,
+               "frames/s", export.figures),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),
         Figure("camera_lost", "3 cameras of 640x480 at 30 Hz for 60 s: frames that do not arrive", "exactly", 0, "",

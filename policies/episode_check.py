@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rosbags.serde import SerdeError
 
 from policies.episode_file import LOG_NAME, EpisodeError, read_messages, read_meta, typestore
 from policies.finding import Finding, fault, gaps, note
@@ -24,6 +25,8 @@ def check_episode(folder: Path) -> list[Finding]:
         return _check(folder, read_meta(folder))
     except EpisodeError as error:
         return [fault(str(error))]
+    except SerdeError as error:
+        return [fault(f"{folder}: a message cannot be decoded ({error}); restore a copy, or leave the episode out")]
 
 
 def _check(folder: Path, meta: dict) -> list[Finding]:

@@ -32,8 +32,8 @@ def check_dataset(root: Path) -> list[Finding]:
     found: list[Finding] = []
     try:
         info, rows = read_info(root), read_episode_rows(root)
-        tasks = read_tasks(root) if info["total_tasks"] else []
-        if info["total_episodes"]:
+        tasks = read_tasks(root) if info.get("total_tasks") else []
+        if (root / STATS).exists():  # LeRobot does without
             read_json(root / STATS)
     except LeRobotError as error:
         return [fault(str(error))]
@@ -44,9 +44,9 @@ def check_dataset(root: Path) -> list[Finding]:
     rows = rows[:counted]
     if [row["episode_index"] for row in rows] != list(range(counted)):
         return [*found, fault(f"{root}: info.json counts {counted} episodes, meta/episodes has others; restore a copy")]
-    if len(tasks) != info["total_tasks"]:
-        found.append(fault(f"{root}: info.json counts {info['total_tasks']} tasks, tasks.parquet has {len(tasks)}; "
-                           "restore a copy"))
+    told = info.get("total_tasks", 0)
+    if len(tasks) != told:
+        found.append(fault(f"{root}: info.json counts {told} tasks, tasks.parquet has {len(tasks)}; restore a copy"))
     ends = [0, *(row["dataset_to_index"] for row in rows)]
     if ends[-1] != info["total_frames"] or any(
         (row["dataset_from_index"], row["length"]) != (since, until - since)

@@ -15,6 +15,7 @@ from policies.lerobot_format import INFO, TASKS, VERSION, task_list
 from policies.mcap_log import EpisodeError
 
 AGAIN = "restore it from a copy, or delete it and run `retake export` again, which makes it anew"
+META_AGAIN = "restore it from a copy, or export to a new folder"
 
 
 class LeRobotError(EpisodeError):
@@ -53,13 +54,13 @@ def read_parquet(path: Path, remedy: str = AGAIN) -> pa.Table:
 def read_episode_rows(root: Path) -> list[dict[str, Any]]:
     """The rows of meta/episodes, by episode_index."""
     paths = sorted((root / "meta/episodes").glob("*/*.parquet"))
-    rows = [row for path in paths for row in read_parquet(path, "restore it from a copy").to_pylist()]
+    rows = [row for path in paths for row in read_parquet(path, META_AGAIN).to_pylist()]
     return sorted(rows, key=lambda row: row["episode_index"])
 
 
 def read_tasks(root: Path) -> list[str]:
     """The texts of the tasks by task_index."""
-    return task_list(read_parquet(root / TASKS, "restore it from a copy"))
+    return task_list(read_parquet(root / TASKS, META_AGAIN))
 
 
 def _short(error: BaseException) -> str:
@@ -112,4 +113,4 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LeRobotError(f"{path} is missing or no JSON ({_short(error)}); restore it from a copy") from None
+        raise LeRobotError(f"{path} is missing or no JSON ({_short(error)}); {META_AGAIN}") from None

@@ -15,7 +15,7 @@ from made_episodes import HEIGHT, WIDTH, command, picture
 
 from controllers.rigs import RIGS
 from policies.dataset import find_episodes, load_samples
-from policies.episode_file import EpisodeError, read_episode, read_meta
+from policies.episode_file import EpisodeError, read_episode, read_meta, write_meta
 from policies.lerobot_rows import episode_rows
 from retake import dataset_import
 from retake.errors import UserError
@@ -147,6 +147,18 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
                 "--outcome", "success")  # fmt: skip
     with pytest.raises(EpisodeError, match="is no LeRobot dataset"):
         command(dataset_import, tmp_path, out)
+
+
+def test_an_import_that_was_killed_is_done_again(tmp_path: Path) -> None:
+    root, out = foreign(tmp_path / "theirs"), tmp_path / "out"
+    words = root, out, "--robot", "yam", "--rename", *RENAME, "--outcome", "success"
+    command(dataset_import, *words)
+    folder = out / "theirs-000001"
+    write_meta(folder, read_meta(folder) | {"ended_ns": None, "outcome": "aborted"})
+    log = folder / "episode.mcap"
+    log.write_bytes(log.read_bytes()[:5000])
+    assert command(dataset_import, *words) == 0
+    assert read_meta(folder)["outcome"] == "success" and len(read_episode(folder).state) == LENGTHS[1]
 
 
 def test_a_torn_video_leaves_no_half_episode(tmp_path: Path) -> None:
