@@ -6,6 +6,7 @@ Every step that changes the disk is a point where the process may die: it really
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from policies.finding import Finding
 from policies.lerobot_check import check_dataset
 from policies.lerobot_files import read_episode_rows, read_info
 from retake import dataset_export, validate
+from retake.errors import UserError
 
 DIED = 77
 
@@ -94,6 +96,23 @@ def test_death_while_a_dataset_begins(tmp_path: Path) -> None:
         if not is_dead:
             return
     raise AssertionError("it never came to its end")
+
+
+def test_a_full_disk_leaves_whole_episodes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    command(dataset_export, sorted(root.iterdir())[0], out)
+    write_episode(root / "20260102-000000-7", 7, 600)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * largest, limits[1]))  # fails as a full disk does, in mid-file
+    try:
+        with pytest.raises(UserError, match="the dataset is whole without 20260102-000000-7; make room at"):
+            command(dataset_export, root, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert lerobot_sees(out)[0] == 4 and not check_dataset(out) and not (out / ".part").exists()
+    assert command(dataset_export, root, out) == 0
+    assert lerobot_sees(out)[0] == 5 and not check_dataset(out)
 
 
 @pytest.mark.parametrize("name", ["data/chunk-000/file-001.parquet",

@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
                 count[_export(export, folder, args)] += 1
             except EpisodeError as error:
                 refused.append(f"refused: {error}")
+            except OSError as error:
+                raise UserError(f"{error.filename or args.out}: {error.strerror}; the dataset is whole without "
+                                f"{folder.name}; make room at {args.out}, the same command goes on") from error
         frames, not_found = export.info.get("total_frames", 0), export.not_found
     for line in refused:
         print(line)
