@@ -74,9 +74,9 @@ def test_a_blocked_hand_keeps_the_target_on_a_leash():
 
 @pytest.mark.parametrize("rig", [G1, BIMANUAL_YAM])
 def test_both_hands_keep_their_distance_at_a_limit(rig):
-    robot = Follower(rig)
+    robot = Follower(rig, share=1.0)
     outwards = Hands(twists=dict.fromkeys(("left", "right"), np.array([0, 1.0, 0, 0, 0, 0])))
-    action = robot.go(outwards, 800)
+    action = robot.go(outwards, 120)
     left, right = (action[part] for part in rig.layout.positions)
     home_left, home_right = (rig.home_action[part] for part in rig.layout.positions)
     np.testing.assert_allclose(left - right, home_left - home_right, atol=1e-9)

@@ -45,8 +45,12 @@ class Pad:
     def take_over(self, device: TeleopJoy) -> None:
         self._bench.probe.until(lambda: self._joy.get_subscription_count() > 0)
         self._bench.probe.serve(0.2)
-        self.tap(A)
-        self._bench.says("teleop")
+
+        def has_taken() -> bool:
+            self.tap(A)
+            return self._bench.authority[-1].data == "teleop"
+
+        self._bench.probe.until(has_taken)
         self._bench.probe.until(lambda: device._grant.operator == "joy")
 
 
@@ -57,7 +61,7 @@ def test_drives_a_hand_and_lets_go(bench, rig):
     pad.take_over(device)
     start = robot.pose.copy()
     pad.hold(LY=1.0)  # without the dead man
-    robot.is_silent(device)
+    robot.is_silent()
     assert not robot.actions
     pad.hold(LB, LY=1.0, RT=-1.0)
     robot.goes("left_ee.x", above=start[0] + 0.05)
@@ -70,14 +74,14 @@ def test_drives_a_hand_and_lets_go(bench, rig):
     else:
         robot.goes("left_gripper", below=0.5)
     pad.hold(LY=1.0)
-    robot.is_silent(device)
+    robot.is_silent()
     assert not said(device)
     pad.hold(LB, LY=-1.0)
     robot.goes("left_ee.x", below=start[0] + 0.04)
     pad.tap(Y)
     robot.says("policy")
     pad.hold(LB, LY=1.0)
-    robot.is_silent(device)
+    robot.is_silent()
 
 
 def test_unplugged_while_it_moves(bench):
@@ -87,11 +91,11 @@ def test_unplugged_while_it_moves(bench):
     pad.hold(LB, LY=1.0)
     robot.goes("left_ee.x", above=YAM.home_action[0] + 0.03)
     pad.is_plugged_in = False
-    robot.is_silent(device)
+    robot.is_silent()
     assert "silent" in said(device) and robot.authority[-1].data == "teleop"
     pad.is_plugged_in = True  # with LB still held
     robot.probe.until(lambda: not said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     pad.hold(LY=1.0)
     robot.probe.serve(0.1)
     pad.hold(LB, LY=1.0)
@@ -106,24 +110,24 @@ def test_stop_and_release_and_the_way_back(bench):
     pad.hold(LB, LY=1.0)
     robot.goes("left_ee.x", above=YAM.home_action[0] + 0.06)
     pad.hold()
-    robot.is_silent(device)
+    robot.is_silent()
     pad.hold(CROSS_X=1.0)
     robot.says("rewind")
     robot.goes("left_ee.x", below=YAM.home_action[0] + 0.04)
     assert {message.header.frame_id for message in robot.rewinds} == {"joy"}
     assert robot.rewinds[-1].joint_names == ["path.speed"] and robot.rewinds[-1].points[0].positions[0] == -1.0
     pad.hold()
-    robot.is_silent(device)
+    robot.is_silent()
     back = robot.channel("left_ee.x")
     pad.hold(CROSS_X=-1.0)
     robot.goes("left_ee.x", above=back + 0.005)
     pad.hold(LB, LY=1.0)  # hands do not count on the way back
-    robot.is_silent(device)
+    robot.is_silent()
     pad.tap(A)
     robot.says("teleop")
     pad.hold(LB, B)
     robot.says("stopped")
-    robot.is_silent(device)
+    robot.is_silent()
     pad.tap(L3)
     robot.says("none")
 
@@ -141,7 +145,7 @@ def test_another_device_has_it(bench):
     pad.tap(A)
     robot.probe.until(lambda: "panel has" in device._text)
     pad.hold(LB, LY=1.0)
-    robot.is_silent(device)
+    robot.is_silent()
     assert not robot.actions
     pad.tap(Y)
     robot.probe.serve(0.2)

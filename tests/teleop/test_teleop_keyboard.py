@@ -60,13 +60,13 @@ def test_drives_while_a_key_repeats(bench, rig):
     person.hold("i")
     robot.goes("left_ee.x", above=start[0] + 0.08)
     person.let_go()
-    robot.is_silent(device)
+    robot.is_silent()
     assert robot.actions[0].header.frame_id == NAME
     person.type("2")
     person.hold("u")
     robot.goes("right_ee.z", above=start[robot.rig.layout.positions[1]][2] + 0.05)
     person.let_go()
-    robot.is_silent(device)
+    robot.is_silent()
     person.type("1")
     person.hold("m" if rig == "bimanual_yam" else "\x1b[6~")
     if rig == "g1":
@@ -74,7 +74,7 @@ def test_drives_while_a_key_repeats(bench, rig):
     else:
         robot.goes("left_gripper", below=0.5)
     person.let_go()
-    robot.is_silent(device)
+    robot.is_silent()
     shown = person.reads()
     assert "YOU DRIVE" in shown and "Hold a key" in shown
     person.hold(",")
@@ -82,7 +82,7 @@ def test_drives_while_a_key_repeats(bench, rig):
     robot.probe.until(lambda: len(robot.rewinds) > 5)
     person.type(" ")
     robot.says("stopped")
-    robot.is_silent(device)
+    robot.is_silent()
     person.let_go()
 
 
@@ -94,13 +94,13 @@ def test_a_tap_is_a_step_that_ends_by_itself(bench):
     robot.probe.until(lambda: device._grant.operator == NAME)
     person.type("i")
     robot.probe.until(lambda: robot.actions)
-    robot.is_silent(device)
+    robot.is_silent()
     step = robot.newest()[0] - YAM.home_action[0]
     assert 0.0 < step < 0.5 * YAM.layout.speed[0] * (HELD_S + 0.1)
     person.type("i" * 16)  # a connection that was stuck: what it kept back is not added up
     count = len(robot.actions)
     robot.probe.until(lambda: len(robot.actions) > count)
-    robot.is_silent(device)
+    robot.is_silent()
     assert robot.newest()[0] - YAM.home_action[0] < 2 * step + 0.05
 
 

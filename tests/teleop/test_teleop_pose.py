@@ -62,7 +62,7 @@ def test_a_hand_moves_relatively(bench, rig):
     device, bridge = robot.add(TeleopPose), Bridge(robot)
     bridge.take_over(robot, device)
     start = robot.pose.copy()
-    robot.is_silent(device)
+    robot.is_silent()
     assert not robot.actions
     bridge.enable = True
     robot.probe.until(lambda: len(robot.actions) > 5)
@@ -78,7 +78,7 @@ def test_a_hand_moves_relatively(bench, rig):
     else:
         robot.probe.until(lambda: robot.channel("right_gripper") < 0.05)
     bridge.enable = False
-    robot.is_silent(device)
+    robot.is_silent()
     there = robot.pose.copy()
     bridge.walk(robot, "right", (-0.06, 0.0, -0.04))  # the person comes back without the robot
     bridge.enable = True
@@ -102,9 +102,9 @@ def test_what_is_lost_needs_a_new_press(bench, loss):
     else:
         bridge.hands["left"] = hands["left"] + 0.5
     robot.probe.until(lambda: "hold it again" in said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     bridge.enable, bridge.hands = True, hands
-    robot.is_silent(device)
+    robot.is_silent()
     bridge.enable = False
     robot.probe.until(lambda: not said(device))
     bridge.enable = True
@@ -122,7 +122,7 @@ def test_poses_that_are_late_or_none(bench):
     robot.probe.until(lambda: len(robot.actions) > 5)
     bridge.delay_ns = 400_000_000
     robot.probe.until(lambda: refused(device, "teleop/left_pose") > 0 and said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     bridge.hands["left"] = np.full(3, np.nan)
     before = refused(device, "teleop/left_pose")
     robot.probe.until(lambda: refused(device, "teleop/left_pose") > before)
@@ -138,12 +138,12 @@ def test_a_joy_button_as_dead_man(bench):
     timer = robot.probe.create_timer(0.02, lambda: joy.publish(Joy(buttons=[0, 0, *held])), clock=STEADY)
     bridge.enable = True  # counts for nothing
     bridge.take_over(robot, device)
-    robot.is_silent(device)
+    robot.is_silent()
     held[0] = 1
     robot.probe.until(lambda: len(robot.actions) > 5)
     held[:] = []  # a pad without that button
     robot.probe.until(lambda: refused(device, "joy") > 0)
-    robot.is_silent(device)
+    robot.is_silent()
     timer.cancel()
 
 

@@ -95,13 +95,13 @@ def test_pushes_a_hand_and_lets_go(bench, rig):
     robot.goes("left_ee.x", above=start[0] + 0.05)
     assert robot.actions[0].header.frame_id == NAME
     person.let_go()
-    robot.is_silent(device)
+    robot.is_silent()
     person.hold(right=-350)
     robot.goes("left_ee.y", above=start[1] + 0.04)
     person.hold(down=-350)
     robot.goes("left_ee.z", above=start[2] + 0.04)
     person.fall_silent()  # the receiver went out of reach: the last report still says pushed
-    robot.is_silent(device)
+    robot.is_silent()
     person.let_go()
     robot.probe.serve(0.1)
     cap.press(0, 1)
@@ -116,10 +116,10 @@ def test_unplugged_while_it_moves(bench):
     robot.goes("left_ee.x", above=YAM.home_action[0] + 0.03)
     cap.is_plugged_in = False
     robot.probe.until(lambda: "plug it in" in said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     cap.is_plugged_in = True  # and somebody leans on it
     robot.probe.until(lambda: not said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     person.let_go()
     robot.probe.serve(0.1)
     person.hold(towards=-350)

@@ -97,7 +97,7 @@ def test_a_controller_drives_a_hand(bench, rig):
     take_over(robot, device, person)
     home = robot.pose.copy()
     person.move("right", (0.1, 0.0, 0.0))
-    robot.is_silent(device)
+    robot.is_silent()
     assert not robot.actions  # nobody grips
     person.set("right", grip=1.0)
     robot.probe.until(lambda: len(robot.actions) > 3)
@@ -119,12 +119,12 @@ def test_a_controller_drives_a_hand(bench, rig):
     else:
         robot.goes("left_gripper", below=0.05)
     person.set("right", grip=0.0)
-    robot.is_silent(device)
+    robot.is_silent()
     person.set("left", first=True)
     robot.says("rewind")
     robot.probe.until(lambda: robot.rewinds and robot.rewinds[-1].points[0].positions[0] == -1.0)
     person.set("left", first=False)
-    robot.is_silent(device)
+    robot.is_silent()
     person.tap("right", "first")
     robot.says("teleop")
     person.tap("right", "second")
@@ -169,12 +169,12 @@ def test_what_is_lost_needs_a_new_grip(bench, loss):
         person.hands = {}
     if loss != "unseen":
         robot.probe.until(lambda: "hold it again" in said(device))
-    robot.is_silent(device)
+    robot.is_silent()
     assert robot.authority[-1].data == "teleop"
     if loss == "closed":
         person = Person(robot, connect(f"ws://127.0.0.1:{port}/ws"))
     person.hands, person.is_drawing, person.delay_s = hands, True, 0.0
-    robot.is_silent(device)
+    robot.is_silent()
     person.set("right", grip=0.0)
     robot.probe.until(lambda: not said(device))
     robot.probe.serve(0.1)

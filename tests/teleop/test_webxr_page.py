@@ -70,6 +70,7 @@ class Page:
             self._driver.save_screenshot(f"{folder}/{name}.png")
 
 
+@pytest.mark.heavy  # a browser that draws in software beside a graph that must not wait for it
 def test_a_person_drives_through_the_page(bench, chromium):
     robot, port = bench("g1"), free_port()
     device = robot.add(TeleopWebxr, port=port)
@@ -101,7 +102,7 @@ def test_a_person_drives_through_the_page(bench, chromium):
     errors = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
     assert not [message for message in errors if "favicon" not in message]
     page.do("headset.right.buttons[1] = 0")
-    robot.is_silent(device)
+    robot.is_silent()
     page.do("document.querySelector('[data-call=stop]').click()")
     page.says("who", "STOPPED")
     device._device.close()  # the server is gone: the page says so and does not pretend

@@ -37,8 +37,8 @@ ARGUMENTS = {
     "body": Argument("own", "G1 through its driver: own moves all joints; stock leaves legs to the firmware", BODIES),
     "can": Argument("can0", "hardware: CAN bus of each arm, comma-separated, left first"),
     "leader": Argument("", "CAN bus of each leader arm, comma-separated, left first; none: no leader arms"),
-    "devices": Argument("", "teleoperation devices beside the panel, comma-separated: joy, spacemouse, pose, webxr; each may "
-                        "be told parameters: devices:='joy, webxr host=0.0.0.0'"),
+    "devices": Argument("", "teleoperation devices beside the panel: joy, spacemouse, pose, webxr, comma-separated, "
+                        "each with its parameters: devices:='joy, webxr host=0.0.0.0'"),
     "states": Argument("/joint_states", "hardware, arms with a ROS 2 driver of their own: its states"),
     "commands": Argument("/joint_trajectory_controller/joint_trajectory", "the same: what it obeys"),
     "commands_as": Argument("trajectory", "the same: what kind of message it obeys", ("trajectory", "positions")),
