@@ -50,15 +50,3 @@ def read_meta(folder: Path) -> dict:
 def is_unfinished(folder: Path) -> bool:
     """True when the writer was killed before `close`."""
     return read_meta(folder)["ended_ns"] is None
-
-
-def authority_shares(meta: dict) -> dict[str, float]:
-    """For each authority the share of the episode's time during which it had it, in order of first appearance."""
-    started, ended, timeline = meta["started_ns"], meta["ended_ns"], meta["authority"]
-    if not timeline or not ended or ended <= started:
-        return {}
-    spans: dict[str, int] = {}
-    until = [stamp for stamp, _ in timeline[1:]] + [ended]
-    for (since, who), end in zip(timeline, until, strict=True):
-        spans[who] = spans.get(who, 0) + max(0, min(end, ended) - max(since, started))
-    return {who: span / (ended - started) for who, span in spans.items() if span > 0}

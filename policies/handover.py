@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies import motion
+from policies.recorded import Tick
 from policies.timeline import Span
 
 WINDOW_NS = 250_000_000  # 0.5 s around a change
@@ -47,9 +48,14 @@ def reference_speeds(stamps_ns: np.ndarray, values: np.ndarray, channels: tuple[
     return Speeds(stamps_ns[1:], by_part, joint_stamps_ns, joint)
 
 
-def handovers(spans: Sequence[Span], speeds: Speeds) -> list[Handover]:
-    """One for each change between `spans` of authority."""
-    changes = [(after.start_ns, before.name, after.name) for before, after in zip(spans, spans[1:], strict=False)]
+def handovers(spans: Sequence[Span], speeds: Speeds, ticks: Sequence[Tick] = ()) -> list[Handover]:
+    """One for each change between `spans` of authority. Those begin when the recorder heard of them; with `ticks` that
+    have as many epochs, a change is at the first tick of its epoch."""
+    exact = [after.stamp_ns for before, after in zip(ticks, ticks[1:], strict=False) if after.epoch != before.epoch]
+    heard = [span.start_ns for span in spans[1:]]
+    names = [(before.name, after.name) for before, after in zip(spans, spans[1:], strict=False)]
+    times = exact if len(exact) == len(heard) else heard
+    changes = [(at, *pair) for at, pair in zip(times, names, strict=True)]
     near, joint_near = (_near(stamps, [at for at, _, _ in changes]) for stamps in
                         (speeds.stamps_ns, speeds.joint_stamps_ns))
     return [_handover(at, before, after, speeds, near, joint_near) for at, before, after in changes]
@@ -68,7 +74,7 @@ def _handover(at: int, before: str, after: str, speeds: Speeds, near: np.ndarray
     part, peak, ratio = "", 0.0, None
     for name, speed in speeds.parts.items():
         rest, top = float(speed[~near].max(initial=0.0)), float(speed[here].max(initial=0.0))
-        share = top / rest if rest > MOVES[motion.unit(name)] else None
+        share = top / rest if rest > MOVES[motion.unit(name)] and np.any(here) else None
         if share is not None and (ratio is None or share > ratio):
             part, peak, ratio = name, top, share
     joint_here = np.abs(speeds.joint_stamps_ns - at) <= WINDOW_NS

@@ -15,6 +15,7 @@ import numpy as np
 from policies import recorded
 from policies.recorded import EMPTY, Tick, Track
 
+DOUBT_MS = 10.0  # a median below minus this is no measurement
 SINCE_1980_NS = 315_532_800 * 10**9  # a clock before this is no wall clock
 
 
@@ -90,6 +91,13 @@ def stages(tracks: Mapping[str, Track], is_timed: bool) -> list[Stage]:
              for key, (ms, why) in found.items()]
     hand = np.array([tick.observation_age_ms for tick in ticks if tick.source == "teleop"])
     return [*timed, Stage("hand", *HOW["hand"], hand, "" if len(hand) else "nobody teleoperated")]
+
+
+def doubts(found: Sequence[Stage]) -> str:
+    """A sentence where the times of receipt contradict the order of things; empty otherwise."""
+    negative = [stage.name for stage in found if not stage.unknown and stage.percentile(50) < -DOUBT_MS]
+    return f" The recorder itself was behind ({', '.join(negative)} would be negative): receipts say little here." \
+        if negative else ""
 
 
 def _inference(cameras: Mapping[str, Track], chunks: Track) -> list[float]:

@@ -24,25 +24,27 @@ class Loss:
     gaps: int
     missing: int  # messages that would fill the gaps
     longest_gap_ms: float
+    quiet_ms: float  # from the last stamp to the end of the episode: what came later than that was not recorded
 
 
 def losses(meta: dict, tracks: Mapping[str, Track]) -> list[Loss]:
     """Of every topic in the recording, by name."""
     counted = meta.get("lost")
     prefix = f"/{meta['robot']}/"
-    return [_loss(name, track, None if counted is None else int(counted.get(prefix + name, 0)))
+    return [_loss(name, track, None if counted is None else int(counted.get(prefix + name, 0)), meta["ended_ns"])
             for name, track in sorted(tracks.items())]
 
 
-def _loss(name: str, track: Track, lost: int | None) -> Loss:
+def _loss(name: str, track: Track, lost: int | None, ended_ns: int) -> Loss:
     steps = np.diff(np.unique(track.stamps_ns)) / 1e6
     is_periodic = name in PERIODIC or name.startswith("camera/")
     if not is_periodic or len(steps) < 3:
-        return Loss(name, len(track), lost, None, 0, 0, 0.0)
+        return Loss(name, len(track), lost, None, 0, 0, 0.0, 0.0)
     period = float(np.median(steps))
     gaps = steps[steps > GAP_PERIODS * period]
     missing = int(np.sum(np.round(gaps / period) - 1))
-    return Loss(name, len(track), lost, period, len(gaps), missing, float(gaps.max(initial=0.0)))
+    quiet = max(0.0, (ended_ns - int(track.stamps_ns.max())) / 1e6)
+    return Loss(name, len(track), lost, period, len(gaps), missing, float(gaps.max(initial=0.0)), quiet)
 
 
 def added(several: Sequence[Sequence[Loss]]) -> list[Loss]:
@@ -55,5 +57,6 @@ def added(several: Sequence[Sequence[Loss]]) -> list[Loss]:
         periods = [loss.period_ms for loss in same if loss.period_ms is not None]
         total.append(Loss(name, sum(loss.messages for loss in same), sum(counted) if counted else None,
                           float(np.median(periods)) if periods else None, sum(loss.gaps for loss in same),
-                          sum(loss.missing for loss in same), max(loss.longest_gap_ms for loss in same)))
+                          sum(loss.missing for loss in same), max(loss.longest_gap_ms for loss in same),
+                          max(loss.quiet_ms for loss in same)))
     return total

@@ -102,6 +102,9 @@ def test_hand_overs(episode: Path) -> None:
     speeds = handover.reference_speeds(*recorded.stacked(tracks["reference"], "reference"), commands.stamps_ns,
                                        np.array(commands.rows))
     none_to_policy, take_over, hand_back = handover.handovers(authorities(meta), speeds)
+    ticks = recorded.read_tracks(episode, "g1", {"provenance": recorded.tick})["provenance"].rows
+    late = [Span(span.name, span.start_ns + 700 * MS, span.end_ns + 700 * MS) for span in authorities(meta)]
+    assert handover.handovers(late, speeds, ticks)[1] == take_over, "whenever the recorder heard of it"
     assert (take_over.before, take_over.after, take_over.at_ns) == ("policy", "teleop", START + TELEOP_FROM)
     assert take_over.part == "left_ee.position" and take_over.peak == pytest.approx(0.3)
     assert take_over.ratio == pytest.approx(1.0), "the person moves as fast in the rest of the run"
@@ -130,6 +133,8 @@ def test_losses(tmp_path: Path) -> None:
     assert (states.messages, states.lost, states.gaps, states.missing) == (97, 2, 2, 3)
     assert states.period_ms == pytest.approx(2.0) and states.longest_gap_ms == pytest.approx(6.0)
     assert by_topic["authority"].period_ms is None and by_topic["authority"].gaps == 0
-    assert losses.losses({"robot": "g1"}, tracks)[0].lost is None, "a recorder that was killed counted nothing"
+    assert states.quiet_ms == pytest.approx(1.0), "the last was received 1 ms after its stamp, and nothing after it"
+    repaired = losses.losses({"robot": "g1", "ended_ns": 0}, tracks)
+    assert repaired[0].lost is None, "a recorder that was killed counted nothing"
     both = losses.added([list(by_topic.values()), list(by_topic.values())])
     assert next(loss for loss in both if loss.topic == "joint_states").missing == 6

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policies.episode_file import EpisodeWriter, write_meta
-from policies.episode_meta import authority_shares
+from policies.timeline import authorities, seconds_of
 from retake import episodes
 from retake.errors import UserError
 
@@ -28,12 +28,12 @@ def record(root: Path, name: str, outcome: str, seed: int) -> None:
     writer.close(outcome, "operator")
 
 
-def test_shares_of_the_authorities() -> None:
+def test_time_of_the_authorities() -> None:
     timeline = [[0, "none"], [10, "policy"], [60, "teleop"], [80, "policy"]]
     meta = {"started_ns": 0, "ended_ns": 100, "authority": timeline}
-    assert authority_shares(meta) == pytest.approx({"none": 0.1, "policy": 0.7, "teleop": 0.2})
-    assert authority_shares({**meta, "authority": []}) == {}
-    assert authority_shares({**meta, "ended_ns": None}) == {}
+    assert seconds_of(authorities(meta)) == pytest.approx({"none": 10e-9, "policy": 70e-9, "teleop": 20e-9})
+    assert authorities({**meta, "authority": []}) == []
+    assert authorities({**meta, "ended_ns": None}) == []
 
 
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,9 @@ def _play(folder: Path, approach: bool) -> int:
     node = made[0]
     if node.refusal:
         raise UserError(node.refusal)
+    if not node.length_ns:
+        print("ended before it had the robot; nothing moved")
+        return INTERRUPTED
     if not node.is_over:
         print(f"let go after {node.elapsed_ns / 1e9:.1f} of {node.length_ns / 1e9:.1f} s; the robot rests, teleop "
               "keeps authority: hand_back or stop")

@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     unready = out.with_name(out.name + ".part")
     unready.write_text(text, encoding="utf-8")
     unready.replace(out)
-    print(f"{out} ({len(text) / 1e6:.1f} MB); open it with a browser")
+    print(f"{out}, {len(text) / 1e3:.0f} kB; open it with a browser")
     return 0

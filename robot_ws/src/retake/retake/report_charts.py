@@ -57,6 +57,8 @@ def _time_axis(length_s: float, per_s: float, y: float, left: float = LEFT) -> s
 def curve(stamps_ns: np.ndarray, values: np.ndarray, start_ns: int, end_ns: int, marks_ns: Sequence[int],
           window_ns: int, unit: str, height: int = 110) -> str:
     """Values (n,) over time, with a shade of `window_ns` to both sides of each mark and its number."""
+    inside = (stamps_ns >= start_ns) & (stamps_ns <= end_ns)
+    stamps_ns, values = stamps_ns[inside], values[inside]
     length = max((end_ns - start_ns) / 1e9, 1e-9)
     per_s = (WIDTH - LEFT - RIGHT) / length
     top = float(values.max(initial=0.0)) or 1.0

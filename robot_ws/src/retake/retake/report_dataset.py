@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 from rich.progress import track
 
@@ -17,6 +19,7 @@ from retake import report_charts as charts
 from retake import report_page as html
 from retake.report_episode import PICTURES, even_times, latency_section, loss_section, thumbnail
 
+T = TypeVar("T")
 ROWS = 200  # episodes that are listed one by one
 POLICIES = 8  # rates that are shown apart
 TIMED = 40  # episodes whose latencies and losses are read, spread evenly
@@ -29,7 +32,7 @@ def dataset_page(root: Path, against: Path | None) -> str:
         raise EpisodeError(f"{root} holds no ended episode: {'; '.join(unreadable[:3])}")
     found = quality.quality(episodes, None if against is None else _read(against)[0], unreadable)
     timed = _spread(episodes, TIMED)
-    read = [latency.read(episode.folder, episode.meta) for episode in track(timed, "latencies", transient=True)]
+    read = [latency.read(episode.folder, episode.meta) for episode in _progress(timed, "latencies")]
     stages = latency.pooled([stages for stages, _, _ in read])
     clocks = sorted({clock for _, clock, _ in read})
     lost = losses.added([losses.losses(e.meta, tracks) for e, (_, _, tracks) in zip(timed, read, strict=True)])
@@ -44,12 +47,17 @@ def dataset_page(root: Path, against: Path | None) -> str:
 
 def _read(root: Path) -> tuple[list[Summary], list[str]]:
     episodes, unreadable = [], []
-    for folder in track(quality.folders_of(root), "reading episodes", transient=True):
+    for folder in _progress(quality.folders_of(root), "reading episodes"):
         try:
             episodes.append(quality.summarise(folder))
         except EpisodeError as error:
             unreadable.append(str(error))
     return episodes, unreadable
+
+
+def _progress(items: Sequence[T], what: str) -> Iterable[T]:
+    """On a terminal only: in a log a bar is noise."""
+    return track(items, what, transient=True) if sys.stdout.isatty() else items
 
 
 def _spread(episodes: Sequence[Summary], count: int) -> list[Summary]:
@@ -66,7 +74,7 @@ def _tiles(episodes: Sequence[Summary], found: Quality) -> list[str]:
         html.tile(f"{100 * found.successes / found.judged:.0f} %" if found.judged else "not judged",
                   f"success; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"),
         html.tile("not known" if found.tq is None else f"{found.tq:.2f}", "TQ, trajectory quality"),
-        html.tile("no reference" if found.saco is None else f"{found.saco:.2f}",
+        html.tile("not known" if found.saco is None else f"{found.saco:.2f}",
                   f"SACo; {found.cells} distinct state-action cells"),
         html.tile(f"{human / max(seconds, 1e-9):.0%}", "of the time in a person's hands"),
         html.tile(ratio_text(found.segments), "recovery : correction"),

@@ -18,6 +18,7 @@ from retake import report_page as html
 
 PICTURES = 12  # per camera
 PICTURE_PX = 200  # wide
+QUIET_MS = 500.0  # a topic that ends so much before the episode lost its end
 FAST = ".position"  # the parts whose speed is drawn
 
 
@@ -73,7 +74,7 @@ def _strips(folder: Path, robot: str, tracks: Mapping[str, Track], spans: Sequen
     cameras = recorded.color_cameras(tracks)
     if not cameras:
         return ['<p class="soft">No camera was recorded.</p>']
-    chosen = {name: even_times(track.stamps_ns, PICTURES) for name, track in cameras.items()}
+    chosen = {name: even_times(track.stamps_ns, PICTURES, start) for name, track in cameras.items()}
     found = recorded.read_pictures(folder, robot, {name: set(stamps) for name, stamps in chosen.items()})
     parts = []
     for name, stamps in chosen.items():
@@ -83,8 +84,10 @@ def _strips(folder: Path, robot: str, tracks: Mapping[str, Track], spans: Sequen
     return parts
 
 
-def even_times(stamps_ns: np.ndarray, count: int) -> list[int]:
-    """The stamps nearest to `count` even times from the first to the last, each once."""
+def even_times(stamps_ns: np.ndarray, count: int, start_ns: int = 0) -> list[int]:
+    """The stamps nearest to `count` even times from the first to the last, each once; none from before the start, if
+    there are later ones."""
+    stamps_ns = stamps_ns[stamps_ns >= min(start_ns, int(stamps_ns.max()))]
     wanted = np.linspace(int(stamps_ns.min()), int(stamps_ns.max()), count)
     return sorted({int(stamps_ns[np.argmin(np.abs(stamps_ns - at))]) for at in wanted})
 
@@ -118,7 +121,7 @@ def _handovers(meta: dict, tracks: Mapping[str, Track]) -> tuple[list[handover.H
     commands = tracks.get("joint_command", EMPTY)
     speeds = handover.reference_speeds(*recorded.stacked(references, "reference"), commands.stamps_ns,
                                        np.array(commands.rows, float))
-    switches = handover.handovers(authorities(meta), speeds)
+    switches = handover.handovers(authorities(meta), speeds, tracks.get("provenance", EMPTY).rows)
     start, end, marks = meta["started_ns"], meta["ended_ns"], [switch.at_ns for switch in switches]
     fast = [speed for part, speed in speeds.parts.items() if part.endswith(FAST)] or list(speeds.parts.values())
     unit = "m/s" if any(part.endswith(FAST) for part in speeds.parts) else "1/s"
@@ -135,7 +138,7 @@ def _handovers(meta: dict, tracks: Mapping[str, Track]) -> tuple[list[handover.H
 def _switch_table(switches: Sequence[handover.Handover], start: int) -> str:
     def ratio(value: float | None) -> str:
         if value is None:
-            return "nothing to compare with"
+            return "not known"
         return f'<span class="{"good" if value <= 1.2 else "bad"}">{value:.2f} x</span>'
 
     rows = [(str(k), f"{(s.at_ns - start) / 1e9:.2f} s", f"{escape(s.before)} → {escape(s.after)}", ratio(s.ratio),
@@ -152,7 +155,7 @@ def latency_section(stages: Sequence[latency.Stage], clock: str) -> str:
                (f"{stage.percentile(50):.1f}", f"{stage.percentile(99):.1f}", str(len(stage.ms)))),
              escape(stage.how + (f": {stage.unknown}" if stage.unknown else ""))) for stage in stages]
     return html.section(
-        "From picture to motor", clock, charts.latencies(chain),
+        "From picture to motor", clock + latency.doubts(stages), charts.latencies(chain),
         html.table(("stage", "median ms", "p99 ms", "samples", "measured from and to"), rows, numbers=(1, 2, 3), how=4))
 
 
@@ -161,12 +164,19 @@ def loss_section(lost: Sequence[losses.Loss]) -> str:
     def cell(count: int) -> str:
         return f'<span class="bad">{count}</span>' if count else "0"
 
+    def quiet(loss: losses.Loss) -> str:
+        if loss.period_ms is None:
+            return "-"
+        is_late = loss.quiet_ms > max(QUIET_MS, 3 * loss.period_ms)
+        return f'<span class="bad">{loss.quiet_ms:.0f}</span>' if is_late else f"{loss.quiet_ms:.0f}"
+
     rows = [(escape(loss.topic), str(loss.messages), "-" if loss.period_ms is None else f"{loss.period_ms:.1f}",
              "not counted" if loss.lost is None else cell(loss.lost),
              "-" if loss.period_ms is None else str(loss.gaps), "-" if loss.period_ms is None else str(loss.missing),
-             f"{loss.longest_gap_ms:.0f}" if loss.gaps else "-") for loss in lost]
+             f"{loss.longest_gap_ms:.0f}" if loss.gaps else "-", quiet(loss)) for loss in lost]
     return html.section(
         "Losses", "Lost: counted by the recorder from the publishers' sequence numbers. Gaps: pauses between stamps of "
-        "more than 1.5 periods, whoever caused them; missing: what would fill them.",
-        html.table(("topic", "messages", "period ms", "lost", "gaps", "missing", "longest gap ms"), rows,
-                   numbers=(1, 2, 3, 4, 5, 6)))
+        "more than 1.5 periods, whoever caused them; missing: what would fill them. Quiet: from the last stamp to the "
+        "episode's end.",
+        html.table(("topic", "messages", "period ms", "lost", "gaps", "missing", "longest gap ms", "quiet ms"),
+                   rows, numbers=(1, 2, 3, 4, 5, 6, 7)))
