@@ -28,7 +28,7 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, cameras, controller, environment, export, graph, wire
+    from benchmarks import arm, cameras, controller, environment, export, graph, handover, recording, wire
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -54,6 +54,18 @@ def all_figures() -> tuple[Figure, ...]:
                "frames/s", export.figures),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),
+        Figure("handover_velocity_ratio", "200 switches, G1 and arm: peak commanded joint speed near them / in "
+               "undisturbed motion", "at most", 1.2, "x", handover.measure),
+        Figure("handover_acceleration_ratio", "the same: acceleration", "at most", 1.2, "x", handover.measure),
+        Figure("handover_frames_lost", "the same: recorded messages lost", "exactly", 0, "", handover.measure),
+        Figure("rewind_path_error_m", "rewinding, G1 and arm: largest distance of a hand from the path it took",
+               "at most", 0.01, "m", handover.measure),
+        Figure("rewind_return_error_m", "the same: distance from the start of the path at the end", "at most", 0.015,
+               "m", handover.measure),
+        Figure("kill9_worst_loss_s", "100 times kill -9 of the recorder: the most that one lost", "at most", 0.5, "s",
+               recording.kills),
+        Figure("kill9_unrepaired", "the same: files not repaired, and others that changed", "exactly", 0, "",
+               recording.kills),
         Figure("camera_lost", "3 cameras of 640x480 at 30 Hz for 60 s: frames that do not arrive", "exactly", 0, "",
                cameras.streams),
         Figure("camera_age_p99_ms", "the same: device takes a frame -> subscriber has it", "at most", 40.0, "ms",
@@ -64,6 +76,9 @@ def all_figures() -> tuple[Figure, ...]:
                "", graph.policy),
         Figure("lockstep_rtf", "full graph in lockstep with cameras at 15 Hz", "at least", 1.0, "x real time",
                graph.policy),
+        Figure("record_lost", "3 cameras of 640x480 at 30 Hz and 500 Hz states for 10 min: messages not recorded",
+               "exactly", 0, "", recording.load),
+        Figure("record_cpu", "the same: the recorder's processor time", "at most", 0.6, "of a core", recording.load),
         Figure("sim_wire_success_gap", "g1_box success, robot:=sim-wire beside robot:=sim, same 50 seeds", "at most",
                5.0, "points", wire.success_gap),
         Figure("falls", "falls in all of the above", "exactly", 0, "", graph.policy),

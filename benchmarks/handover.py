@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ import rclpy
 
 from benchmarks.person import DEVICE, STREAM_S, Person, real_time
 from controllers.rigs import rig_of
+from policies.episode_meta import read_meta
 
 BUILD = Path("build/bench")
 DOMAIN = "76"
-SWITCHES, REWINDS = 200, 20  # over both robots, per robot
+SWITCHES, REWINDS = 200, 15  # over both robots, per robot
 WINDOW_S = 0.25  # before and after a switch
 EPISODE_S = 11.0  # of the G1's policy; then a new world
 CHUNK_S, CHUNK_POINTS = 0.066, 16
@@ -51,7 +54,9 @@ def _run(rig: str) -> dict[str, Any]:
     BUILD.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"ROS_DOMAIN_ID": DOMAIN, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
                                 "OMP_NUM_THREADS": "1"}
-    up = [sys.executable, "-m", "retake.cli", "up", f"rig:={rig}", "headless:=true", f"root:={BUILD / 'handover'}"]
+    root = BUILD / "handover" / rig
+    shutil.rmtree(root, ignore_errors=True)
+    up = [sys.executable, "-m", "retake.cli", "up", f"rig:={rig}", "headless:=true", f"root:={root}"]
     with (BUILD / f"handover_{rig}.log").open("w") as log:
         graph = subprocess.Popen(up, stdout=log, stderr=subprocess.STDOUT, env=environment)
         try:
@@ -60,7 +65,10 @@ def _run(rig: str) -> dict[str, Any]:
         finally:
             graph.send_signal(signal.SIGINT)
             graph.wait(20)
-    return json.loads(done.stdout.splitlines()[-1])
+    lost: Counter[str] = Counter()  # by the publishers' sequence numbers, in every topic of every episode
+    for folder in root.iterdir():
+        lost.update(read_meta(folder).get("lost", {}))
+    return json.loads(done.stdout.splitlines()[-1]) | {"frames_lost": sum(lost.values()), "lost": dict(lost)}
 
 
 class Scene:
@@ -149,9 +157,10 @@ def rewound(scene: Scene, rng: np.random.Generator) -> dict[str, float]:
     person.call(f"{DEVICE}/take_over")
     person.spin(1.0)
     path = np.array(person.poses[first:])
-    person.call("rewind")
     begins = len(person.poses)
-    person.hold_rewind(12.0)
+    for _ in range(3):  # on past the places where hands were closed, each of which is asked for
+        person.call("rewind", needed=False)
+        _hold_until_it_stops(person)
     person.spin(1.0)
     back = np.array(person.poses[begins:])
     off, turned = _off(path, back, person)
@@ -159,6 +168,16 @@ def rewound(scene: Scene, rng: np.random.Generator) -> dict[str, float]:
     return {"path_m": off, "path_rad": turned,
             "return_m": max(float(np.linalg.norm(back[-1][hand] - path[0][hand])) for hand in hands),
             "way_m": max(float(np.linalg.norm(np.diff(path[:, hand], axis=0), axis=1).sum()) for hand in hands)}
+
+
+def _hold_until_it_stops(person: Person) -> None:
+    """Hold the rewind button as long as the robot moves, 20 s at most."""
+    person.hold_rewind(1.0)
+    for _ in range(40):
+        before = person.pose
+        person.hold_rewind(0.5)
+        if float(np.abs(person.rig.layout.difference(before, person.pose)).max()) < 0.002:
+            return
 
 
 def _off(path: np.ndarray, back: np.ndarray, person: Person) -> tuple[float, float]:
@@ -201,6 +220,10 @@ def ratios(person: Person, switches: list[int]) -> dict[str, float]:
     result = {}
     for name, values in (("velocity", speeds[:-1]), ("acceleration", rates)):
         a, b = peaks(near & fine, values), peaks(calm & fine, values)
+        k, joint = np.unravel_index(int(np.argmax(np.abs(values) * (near & fine)[:, None])), values.shape)
+        nearest = int(np.argmin(np.abs(at - stamps[k])))
+        result[f"{name}_worst"] = (f"{person.rig.joint_names[joint]}, {(stamps[k] - at[nearest]) / 1e9:.3f} s from a "
+                                   f"{('take-over', 'hand-back')[nearest % 2]}")
         result |= {f"{name}_ratio": float(a.max() / b.max()), f"{name}_peak": float(a.max()),
                    f"{name}_p95_ratio": float(np.percentile(a, 95) / np.percentile(b, 95))}
     return result
@@ -218,9 +241,6 @@ def main() -> int:
     scene.begin()
     switches = [stamp for _ in range(count // 2) for stamp in switch(scene, rng)]
     result = ratios(person, switches) | {"switches": len(switches)}
-    ticks = np.diff([s for s in person.stamps])
-    # a jump of more than half a second is a new world; what is missing within one is lost
-    result["frames_lost"] = int(sum(round(gap / 2e7) - 1 for gap in ticks if 3e7 < gap < 5e8))
     ways = [rewound(scene, rng) for _ in range(rewinds)]
     scene.end()
     worst = {"path_error_m": "path_m", "path_error_rad": "path_rad", "return_error_m": "return_m"}
