@@ -52,6 +52,7 @@ ARGUMENTS = {
     "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),
     "cameras": Argument("", "cameras other than the drawn ones: realsense head=SERIAL ...; v4l2 chest=/dev/v4l/... "
                         "...; replay EPISODE"),
+    "rac": Argument(False, "true: an episode ends after an intervention, nothing is handed back within it (RaC)"),
     "root": Argument("data/episodes", "folder that receives one folder per recorded episode"),
     "port": Argument(8080, "TCP port of the web panel, on loopback"),
     "headless": Argument(False, "true: no web panel"),

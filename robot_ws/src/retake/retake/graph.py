@@ -98,7 +98,7 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     has_policy = values["policy"] != NO_POLICY
     graph = [
         NodeSpec(rig.controller, rig.name, own if rig.arms else time),
-        NodeSpec("authority", rig.name, {**own, "policy": has_policy}),
+        NodeSpec("authority", rig.name, {**own, "policy": has_policy, "rac": values["rac"]}),
         NodeSpec("recorder", rig.name, {**own, "root": str(Path(str(values["root"])).absolute()),
                                         "task": values["task"],
                                         "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
