@@ -34,7 +34,7 @@ class ChunkUse:
 
 @dataclass(frozen=True)
 class TeleopUse:
-    """The newest teleop action at the tick."""
+    """The teleop action that the tick played."""
 
     device: str
     stamp_s: float
@@ -146,11 +146,11 @@ def _chunk(tracks: Mapping[str, Track], now: Tick, start: int) -> ChunkUse | Non
 
 def _teleop(tracks: Mapping[str, Track], now: Tick, start: int) -> TeleopUse | None:
     track = tracks.get("teleop_action", EMPTY)
-    k = track.before(now.stamp_ns)
-    if k < 0 or now.source != "teleop":
+    if not len(track) or now.source != "teleop":
         return None
-    stamp = int(track.stamps_ns[k])
-    return TeleopUse(track.rows[k].device, _s(stamp, start), (now.stamp_ns - stamp) / 1e6)
+    # by its age: an action of the tick's own stamp often comes too late for it
+    k = int(np.argmin(np.abs(track.stamps_ns - (now.stamp_ns - round(now.observation_age_ms * 1e6)))))
+    return TeleopUse(track.rows[k].device, _s(track.stamps_ns[k], start), now.observation_age_ms)
 
 
 def _channels(tracks: Mapping[str, Track], channels: tuple[str, ...], reference: np.ndarray,
