@@ -9,6 +9,7 @@ import os
 import time
 
 import rclpy
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from controllers.rigs import RIGS
@@ -17,7 +18,8 @@ from retake.errors import UserError
 from retake.graph import MODULES
 from retake.up import DEFAULT_ENVIRONMENT
 
-DISCOVERY_S = 1.0  # nodes on this machine were heard after 0.3 s
+DISCOVERY_S = 5.0  # nodes on this machine were heard after 0.3 s, on a busy one much later
+SETTLE_S = 0.5  # after the first of them, for the others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     rig, has_clock = find_graph()
     given = {"robot": rig, "use_sim_time": has_clock, **told}
     words = [word for name, value in given.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
+    if args.device == "keyboard":
+        words += ["--log-level", "warn"]  # what it would say is in its line already
     module = importlib.import_module(MODULES[NODES[args.device]])
     return int(module.main(["--ros-args", "-r", f"__ns:=/{rig}", *words]))
 
@@ -55,9 +59,11 @@ def find_graph() -> tuple[str, bool]:
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("teleop_look", context=context, enable_rosout=False, start_parameter_services=False)
     try:
-        time.sleep(DISCOVERY_S)  # DDS finds the others in threads of its own
-        known = node.get_node_names_and_namespaces()
-        rigs = sorted({namespace.strip("/") for name, namespace in known if name == "authority"} & set(RIGS))
+        end = time.monotonic() + DISCOVERY_S
+        while not _rigs(node) and time.monotonic() < end:
+            time.sleep(0.1)  # DDS finds the others in threads of its own
+        time.sleep(SETTLE_S)
+        rigs = _rigs(node)
         if len(rigs) != 1:
             found = f"{len(rigs)} robots run here ({', '.join(rigs)})" if rigs else "no robot's graph runs here"
             raise UserError(f"{found}; start one with `retake up`, on the same ROS_DOMAIN_ID")
@@ -65,3 +71,9 @@ def find_graph() -> tuple[str, bool]:
     finally:
         node.destroy_node()
         rclpy.try_shutdown(context=context)
+
+
+def _rigs(node: Node) -> list[str]:
+    """The robots whose authority runs."""
+    known = node.get_node_names_and_namespaces()
+    return sorted({namespace.strip("/") for name, namespace in known if name == "authority"} & set(RIGS))

@@ -164,10 +164,13 @@ class TeleopDevice(Node):
             self._stream(reading.hands, now)
             return
         self._drive.release()
+        is_held = reading.hands is not None or reading.rewind is not None
         if not has_robot:
             self._last_ns = 0  # the next run of the world may have a clock that began anew
-            if reading.hands is not None:
+            if is_held:
                 self._say(f"{self._whose()}; take over first")
+        elif is_held and reading.rewind is None:
+            self._say("on the way back; take over again to go on from here")
 
     def _stream(self, hands: Hands, now: float) -> None:
         """Publish the action with the time it is decided at; no new time, no new command."""

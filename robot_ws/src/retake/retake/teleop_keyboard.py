@@ -77,7 +77,9 @@ class Keyboard(Device):
 
     def show(self, shown: Shown) -> None:
         """One line, drawn anew when it changes."""
-        who = "YOU DRIVE" if shown.has_robot else f"authority {shown.authority}"
+        who = f"authority {shown.authority}"
+        if shown.has_robot:
+            who = "YOU REWIND" if shown.authority == "rewind" else "YOU DRIVE"
         line = f"{who}   keys move {self.side}   {self._note or shown.text}"
         if line != self._line:
             self._line = line

@@ -53,9 +53,12 @@ def parse(text: str | bytes) -> Frame | str:
     if not isinstance(text, str):
         raise ValueError("bytes; the page sends text")
     try:
-        said = json.loads(text, parse_constant=_no_number)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        return _parsed(json.loads(text, parse_constant=_no_number))
+    except (RecursionError, OverflowError) as error:
+        raise ValueError(f"nested too deeply, or a number too large ({error})") from None
+
+
+def _parsed(said: Any) -> Frame | str:
     if not isinstance(said, dict):
         raise ValueError(f"{type(said).__name__}; the page sends an object")
     if set(said) == {"call"}:
