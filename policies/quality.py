@@ -42,7 +42,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Quality:
-    """A dataset. `added` per episode, in order: the distinct cells that it brought which none before had."""
+    """A dataset. `added`: how many cells each episode brought that none before had, in order, discarded ones apart."""
 
     outcomes: dict[str, int]
     judged: int
@@ -114,28 +114,33 @@ def folders_of(root: Path) -> list[Path]:
 
 def quality(episodes: Sequence[Summary], against: Iterable[Summary] | None = None,
             unreadable: Sequence[str] = ()) -> Quality:
-    """Of a dataset; `against`: the episodes of the reference dataset for SACo."""
+    """Of a dataset, discarded episodes apart; `against`: the episodes of the reference dataset for SACo."""
     returns = [episode.returned for episode in episodes if episode.returned is not None]
     mean, best = (sum(returns) / len(returns), max(returns)) if returns else (0.0, 0.0)
     seen: set[bytes] = set()
     added = []
-    for episode in episodes:
+    kept = _kept(episodes)
+    for episode in kept:
         added.append(len(episode.cells - seen))
         seen |= episode.cells
     saco = None
     if against is not None:
-        reference = set().union(*(episode.cells for episode in against))
+        reference = set().union(*(episode.cells for episode in _kept(against)))
         if not reference:
             raise EpisodeError("the reference dataset visited no cell; give one with measured_action and reference")
         saco = len(seen) / len(reference)
     total: Counter[str] = Counter()
-    for episode in episodes:
+    for episode in kept:
         total.update(episode.segments)
     return Quality(
         outcomes=dict(Counter(episode.meta["outcome"] for episode in episodes)), judged=len(returns),
         successes=sum(episode.meta["outcome"] == "success" for episode in episodes), mean_return=mean,
         best_return=best, tq=mean / best if best > 0 else None, cells=len(seen), added=added, saco=saco,
         segments=dict(total), unreadable=list(unreadable))
+
+
+def _kept(episodes: Iterable[Summary]) -> list[Summary]:
+    return [episode for episode in episodes if episode.meta["outcome"] != "discarded"]
 
 
 def advice(found: Quality) -> str:

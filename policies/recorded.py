@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rosbags.serde import SerdeError
 
 from policies.episode_file import LOG_NAME, EpisodeError, read_messages, read_meta, typestore
 
 _TRAJECTORY, _STATUS = "trajectory_msgs/msg/JointTrajectory", "diagnostic_msgs/msg/DiagnosticStatus"
 _JOINTS, _IMAGE, _STRING = "sensor_msgs/msg/JointState", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
+_DAMAGED = "`retake validate` says what else is wrong"
 COLOR = "color/image_raw/compressed"
 
 
@@ -128,44 +130,51 @@ def read_pictures(folder: Path, robot: str, wanted: Mapping[str, Collection[int]
     return found
 
 
+def _decoded(cdr: bytes, msgtype: str) -> Any:
+    try:
+        return typestore().deserialize_cdr(cdr, msgtype)
+    except SerdeError as error:
+        raise EpisodeError(f"a recorded {msgtype} of {len(cdr)} bytes is none ({error}); {_DAMAGED}") from error
+
+
 def vector(cdr: bytes) -> Vector:
     """A trajectory of one point."""
-    message: Any = typestore().deserialize_cdr(cdr, _TRAJECTORY)
+    message = _decoded(cdr, _TRAJECTORY)
+    if len(message.points) != 1:
+        raise EpisodeError(f"a recorded action has {len(message.points)} points, allowed is exactly one; {_DAMAGED}")
     return Vector(tuple(message.joint_names), np.array(message.points[0].positions), message.header.frame_id)
 
 
 def chunk(cdr: bytes) -> ChunkRow:
     """A trajectory of several points."""
-    message: Any = typestore().deserialize_cdr(cdr, _TRAJECTORY)
+    message = _decoded(cdr, _TRAJECTORY)
     offsets = [p.time_from_start.sec * 1_000_000_000 + p.time_from_start.nanosec for p in message.points]
     return ChunkRow(tuple(message.joint_names), np.array(offsets, np.int64),
                     np.array([p.positions for p in message.points]))
 
 
 def joints(cdr: bytes) -> Joints:
-    message: Any = typestore().deserialize_cdr(cdr, _JOINTS)
+    message = _decoded(cdr, _JOINTS)
     return Joints(tuple(message.name), np.array(message.position), np.array(message.velocity), np.array(message.effort))
 
 
 def joint_speed(cdr: bytes) -> float:
-    """The largest commanded speed of any joint, rad/s (of a linear joint m/s)."""
-    message: Any = typestore().deserialize_cdr(cdr, _JOINTS)
-    return float(np.abs(message.velocity).max(initial=0.0))
+    """The largest commanded speed of any joint, rad/s (of a linear joint m/s); one that is not finite is damped."""
+    velocity = _decoded(cdr, _JOINTS).velocity
+    return float(np.abs(velocity[np.isfinite(velocity)]).max(initial=0.0))
 
 
 def jpeg(cdr: bytes) -> bytes:
-    message: Any = typestore().deserialize_cdr(cdr, _IMAGE)
-    return message.data.tobytes()
+    return _decoded(cdr, _IMAGE).data.tobytes()
 
 
 def text(cdr: bytes) -> str:
-    message: Any = typestore().deserialize_cdr(cdr, _STRING)
-    return message.data
+    return _decoded(cdr, _STRING).data
 
 
 def tick(cdr: bytes) -> Tick:
     """A provenance message."""
-    message: Any = typestore().deserialize_cdr(cdr, _STATUS)
+    message = _decoded(cdr, _STATUS)
     pairs = {pair.key: pair.value for pair in message.values}
     return Tick(
         stamp_ns=int(pairs.get("stamp_ns", 0)), source=pairs.get("source", ""), reason=message.message,

@@ -11,8 +11,8 @@ import av
 import cv2
 import numpy as np
 
-from policies.episode_file import LOG_NAME, EpisodeError, read_messages, read_meta
-from policies.recorded import COLOR, jpeg
+from policies.episode_file import LOG_NAME, EpisodeError, read_messages
+from policies.recorded import COLOR, ended_meta, jpeg
 from policies.timeline import COLOURS, Span, name_at, segments
 
 BAND_PX = 28
@@ -22,7 +22,7 @@ NOMINAL_FPS = 30  # what the file says of itself; each frame has its own time
 
 def write_video(folder: Path, out: Path) -> tuple[int, float]:
     """Write an MP4 (H.264) to `out` in one step; the number of frames and the length in s."""
-    meta = read_meta(folder)
+    meta = ended_meta(folder)
     unready = out.with_name(out.name + ".part")
     frames, first_ns, stamp = 0, 0, 0
     try:

@@ -6,8 +6,12 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from controllers.g1 import HOME_ACTION
+from controllers.rigs import RIGS
+from policies.episode_file import EpisodeWriter
 from policies.episode_meta import EpisodeError
 from policies.motion import parts
 from retake import explain
@@ -101,9 +105,7 @@ def test_ticks_that_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert jump["cause"] == "3 ticks are missing before it: 80 ms without a reference"
 
 
-def episode_action(left_x: float):
-    from controllers.g1 import HOME_ACTION
-
+def episode_action(left_x: float) -> np.ndarray:
     action = HOME_ACTION.copy()
     action[0] += left_x
     return action
@@ -132,11 +134,19 @@ def test_refusals(episode: Path, tmp_path: Path) -> None:
         ask(scripted.close(), "0")
 
 
+def test_damaged_messages(tmp_path: Path) -> None:
+    scripted = Scripted(tmp_path / "e")
+    scripted.chunk("reference", episode_action(0.0)[None].repeat(2, axis=0), [0, TICK], 0)
+    with pytest.raises(EpisodeError, match="a recorded action has 2 points, allowed is exactly one"):
+        ask(scripted.close(), "0")
+    with EpisodeWriter(tmp_path / "f", {}) as writer:
+        writer.write_raw("/g1/reference", "trajectory_msgs/msg/JointTrajectory", bytes(7), 0)
+    with pytest.raises(EpisodeError, match="of 7 bytes is none .* `retake validate`"):
+        ask(tmp_path / "f", "0")
+
+
 def test_parts_are_those_of_the_robots() -> None:
     """The recordings' view of the channels and the controllers' are two: they must agree."""
-    from controllers.rigs import RIGS
-
     for rig in RIGS.values():
-        mine = {name: where for name, where in parts(rig.layout.channels).items()}
         theirs = {p.name: list(range(p.channels.start, p.channels.stop)) for p in rig.layout.parts}
-        assert mine == theirs
+        assert parts(rig.layout.channels) == theirs

@@ -52,8 +52,10 @@ def test_a_dataset(tmp_path: Path) -> None:
     assert found.outcomes == {"success": 2, "failure": 1, "discarded": 1}
     assert sum(found.added) == found.cells and found.added[0] == len(episodes[0].cells)
     assert found.saco is None
-    assert quality.quality(episodes[:1], against=episodes).saco == pytest.approx(len(episodes[0].cells) / found.cells)
+    share = len(episodes[0].cells) / found.cells
+    assert quality.quality(episodes[:1], against=episodes).saco == pytest.approx(share)
     assert quality.quality(episodes, against=episodes).saco == 1.0
+    assert len(found.added) == 3, "what was discarded covers nothing"
 
 
 def test_nothing_succeeded(tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def test_refusals_of_the_film(episode: Path, tmp_path: Path) -> None:
     scripted.text("authority", "none", 0)
     with pytest.raises(ValueError, match="no camera was recorded"):
         command(str(scripted.close()), "--video", str(tmp_path / "film.mp4"))
-    assert not (tmp_path / "film.mp4").exists()
+    Scripted(tmp_path / "killed").writer.abandon()
+    with pytest.raises(ValueError, match="has not ended"):
+        command(str(tmp_path / "killed"), "--video", str(tmp_path / "film.mp4"))
+    assert not list(tmp_path.glob("film*"))
 
 
 def test_the_path(episode: Path) -> None:

@@ -67,7 +67,7 @@ def _spread(episodes: Sequence[Summary], count: int) -> list[Summary]:
 
 def _tiles(episodes: Sequence[Summary], found: Quality) -> list[str]:
     low, high = wilson_interval(found.successes, found.judged)
-    seconds = sum(episode.seconds for episode in episodes)
+    seconds = sum(found.segments.values())
     human = sum(found.segments.get(name, 0.0) for name in INTERVENTIONS)
     return [
         html.tile(str(len(episodes)), f"episodes, {found.judged} of them judged"),
@@ -128,9 +128,10 @@ def _worth(episodes: Sequence[Summary], found: Quality, against: Path | None) ->
          "everything ever recorded of the task"),
     ]
     shares = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.segments.items())
-    labels = [episode.folder.name for episode in episodes]
+    labels = [episode.folder.name for episode in episodes if episode.meta["outcome"] != "discarded"]
     return html.section(
-        "What it is worth", quality.advice(found) + " (A rule of thumb, after the authors of TQ and SACo.)",
+        "What it is worth", quality.advice(found) + " (A rule of thumb, after the authors of TQ and SACo.) "
+        "Discarded episodes do not count.",
         html.table(("", "", "how"), [tuple(map(escape, row)) for row in rows], how=2),
         "<h3>new cells per episode, in order of recording: near 0, more of the same adds nothing</h3>",
         charts.columns(found.added, labels),
