@@ -62,7 +62,8 @@ def _tiles(meta: dict, spans: Sequence[Span], stages: Sequence[latency.Stage], s
         html.tile(f"{human / max(length, 1e-9):.0%}", "of the time in a person's hands"),
         html.tile(ratio_text(by_segment), "recovery : correction"),
         html.tile("not known" if worst is None else f"{worst:.2f} x", f"fastest of {len(switches)} hand-overs",
-                  "" if worst is None else "good" if worst <= 1.2 else "bad"),
+                  "" if worst is None else "good" if worst <= 1.2 else "bad") if switches else
+        html.tile("none", "hand-overs"),
         html.tile("not known" if total.unknown else f"{total.percentile(50):.0f} ms",
                   "picture to motor, median" + ("" if total.unknown else f"; p99 {total.percentile(99):.0f} ms")),
         html.tile(str(sum(counted)) if counted else "not counted", "messages lost by the recorder",
