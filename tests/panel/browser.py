@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,12 @@ class Browser:
         """Press the button with this label."""
         button = wait_for(lambda: [b for b in self.driver.find_elements(By.TAG_NAME, "button") if b.text == label])[0]
         button.click()
+
+    def hold(self, label: str) -> Callable[[], None]:
+        """Press the button with this label and keep it down; what is returned lets go."""
+        button = wait_for(lambda: [b for b in self.driver.find_elements(By.TAG_NAME, "button") if b.text == label])[0]
+        ActionChains(self.driver).click_and_hold(button).perform()
+        return lambda: ActionChains(self.driver).release().perform()
 
     def press(self, *keys: str) -> None:
         """Type on the keyboard."""

@@ -50,16 +50,21 @@ class StubGraph(Node):
         for service in services:
             self.create_service(Trigger, service, lambda _, response, name=service: self._serve(name, response))
         self.create_subscription(JointTrajectory, "teleop_action", self._on_action, qos.STREAM)
+        self.create_subscription(JointTrajectory, "rewind_action", self._on_rewind, qos.STREAM)
         self.begin()
         self.create_timer(1.0 / state_hz, self._tick, clock=STEADY)
 
     def begin(self) -> None:
         """As if started anew: the policy acts, nobody called."""
         self.called, self.actions, self.pose, self.refuse = [], [], g1.HOME_ACTION.copy(), ""
+        self.path_speeds: list[float] = []
         self._authority.publish(String(data="policy"))
 
     def _on_action(self, message: JointTrajectory) -> None:
         self.actions.append(conversions.action_from(message, G1))
+
+    def _on_rewind(self, message: JointTrajectory) -> None:
+        self.path_speeds.append(conversions.path_speed_from(message))
 
     def _serve(self, name: str, response: Trigger.Response) -> Trigger.Response:
         self.called.append(name)

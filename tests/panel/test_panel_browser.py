@@ -49,3 +49,17 @@ def test_take_over_drag_hand_back(stub, page):
     page.click("Release")
     page.says("retake-status", "HOLDING")
     assert stub.called == ["panel/take_over", "hand_back", "stop", "release_stop"]
+
+
+def test_rewind_is_held_and_take_over_goes_on_from_there(stub, page):
+    page.says("retake-status", "POLICY")
+    page.click("Take over")
+    page.says("retake-status", "YOU DRIVE")
+    let_go = page.hold("Rewind (hold)")
+    wait_for(lambda: len(stub.path_speeds) > 5)
+    page.says("retake-status", "REWIND")
+    let_go()
+    assert set(stub.path_speeds) == {-1.0}
+    page.click("Take over")
+    page.says("retake-status", "YOU DRIVE")
+    assert stub.called == ["panel/take_over", "rewind", "panel/take_over"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pinocchio as pin
@@ -15,6 +16,7 @@ from controllers import g1
 from controllers.model import G1Model
 from controllers.rigs import G1
 from retake.errors import UserError
+from retake.panel_desk import HOLD_S, Desk
 from retake.panel_gate import address, check_address, is_loopback, refusal
 from retake.panel_robot import DrawnRobot
 from retake.panel_session import GRANT_LEASE_S, Phase, TeleopSession
@@ -236,3 +238,29 @@ class TestDrawnRobot:
     @staticmethod
     def _describe(folder: Path, geoms: list[dict]) -> None:
         (folder / "visuals.json").write_text(json.dumps({"format": 1, "geoms": geoms}))
+
+
+class TestHeldButtons:
+    def test_let_go_nothing_moves_along_the_path(self):
+        desk = Desk(SimpleQueue(), 2.0, lambda *_: None, G1)
+        desk.session.driver, desk.session.phase = 3, Phase.REWINDING
+        desk._held = -1.0, 10.0
+        assert desk.path_speed(10.1) == -1.0
+        assert desk.path_speed(10.0 + 1.01 * HOLD_S) is None
+        desk.session.end()
+        assert desk.path_speed(10.0) is None
+
+    def test_rewinding_goes_on_to_driving_or_ends(self):
+        session = TeleopSession(2.0)
+        session.ask(1, 0.0)
+        session.answered(1, True, 0.1)
+        session.update("teleop", True, 0.2)
+        assert session.is_driving(1)
+        session.update("rewind", False, 0.3)
+        assert session.is_rewinding(1) and not session.is_driving(1)
+        assert session.ask(2, 0.4) and session.ask(1, 0.4) is None
+        session.answered(1, True, 0.5)
+        session.update("teleop", True, 0.6)
+        assert session.is_driving(1)
+        session.update("rewind", False, 0.7)
+        assert session.update("stopped", False, 0.8) == "teleoperation ended: authority is stopped"

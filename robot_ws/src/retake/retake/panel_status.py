@@ -82,7 +82,7 @@ def status_html(status: Status) -> str:
         down = f'<div style="background:{RED};color:#fff;padding:4px 12px;font-weight:700">THE ROBOT IS DOWN</div>'
     rows = "".join(_row(limit.label, *age_look(limit, age)) for limit, age in status.ages)
     if status.distance is not None:
-        rows += _row("The policy is", *home_look(status.distance))
+        rows += _row("For the policy", *home_look(status.distance))
     return (
         f'<div id="retake-status" data-authority="{html.escape(status.authority or "")}" style="margin:0 12px 8px">'
         f'<div style="background:{colour};color:#fff;border-radius:6px;padding:8px 12px;margin-bottom:8px">'
@@ -101,7 +101,7 @@ def home_look(distance: float) -> tuple[str, str]:
     """Colour and words of a distance from the training data."""
     if distance <= 1.0:
         return GREEN, f"at home ({distance:.1f})"
-    return (AMBER, f"unusual ({distance:.1f})") if distance <= 2.0 else (RED, f"unknown to it ({distance:.1f})")
+    return (AMBER, f"unusual ({distance:.1f})") if distance <= 2.0 else (RED, f"unknown ({distance:.1f})")
 
 
 def _facts(status: Status) -> str:
