@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -30,13 +31,18 @@ def main() -> None:
 
 
 def opened(root: Path) -> int:
-    """Rows of a dataset that LeRobot gives with the picture of that row, compared with the video read in order."""
-    dataset = LeRobotDataset(root.name, root=root, video_backend="pyav")
-    for i in range(len(dataset)):
-        item = dataset[i]
-        assert item["index"].item() == i
-        for key in dataset.meta.video_keys:
-            assert tuple(item[key].shape) == tuple(np.roll(dataset.meta.shapes[key], 1))
+    """Rows of a dataset, each of which LeRobot gives with the picture that is its in the video read in order."""
+    dataset = LeRobotDataset(root.name, root=root, video_backend="pyav", return_uint8=True)
+    for key in dataset.meta.video_keys:
+        for episode in dataset.meta.episodes:
+            path = root / dataset.meta.get_video_file_path(episode["episode_index"], key)
+            with av.open(str(path)) as container:
+                first = episode["dataset_from_index"]
+                for i, frame in enumerate(container.decode(video=0), start=first):
+                    item = dataset[i]
+                    assert item["index"].item() == i
+                    assert np.array_equal(item[key].numpy().transpose(1, 2, 0), frame.to_ndarray(format="rgb24"))
+                assert i + 1 == episode["dataset_to_index"]
     return len(dataset)
 
 

@@ -21,7 +21,7 @@ from policies.lerobot_files import (
     read_tasks,
 )
 from policies.lerobot_format import STATS, dataset_path, video_keys
-from policies.lerobot_video import TICKS, TOLERANCE_S, decoded_times_us, not_found_by_torchcodec
+from policies.lerobot_video import TICKS, TOLERANCE_S, decoded_times_us, uneven_frames
 from policies.mcap_log import EpisodeError
 
 File = tuple[int, int]  # chunk, file
@@ -131,8 +131,8 @@ def _check_video(path: Path, key: str, members: list[dict[str, Any]], times: dic
         astray = int((np.minimum(*nearest) > TOLERANCE_S * TICKS).sum())
         if astray:
             found.append(fault(f"{path}: {astray} rows of episode {index} have no frame at their timestamp; {AGAIN}"))
-    refused = not_found_by_torchcodec(has_us) if len(has_us) > 2 and not found else 0
-    if refused:
-        found.append(note(f"{path}: LeRobot's torchcodec decoder would refuse {refused} rows, for frames are not "
-                          "evenly spaced; load it with video_backend='pyav', or export with --timing nominal"))
+    uneven = uneven_frames(has_us) if len(has_us) > 2 and not found else 0
+    if uneven:
+        found.append(note(f"{path}: {uneven} frames are not evenly spaced, which LeRobot's torchcodec decoder may "
+                          "refuse; load it with video_backend='pyav', or export with --timing nominal"))
     return found

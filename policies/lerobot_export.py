@@ -24,7 +24,7 @@ from policies.lerobot_files import LeRobotError
 from policies.lerobot_format import IMAGES, LEARNED
 from policies.lerobot_rows import FPS_TOLERANCE, Rows
 from policies.lerobot_stats import Stats, as_lists, column_stats, merged, row_stats
-from policies.lerobot_video import TICKS, not_found_by_torchcodec, picture_size, write_video
+from policies.lerobot_video import TICKS, picture_size, uneven_frames, write_video
 
 PART = ".part"
 
@@ -41,7 +41,7 @@ class LeRobotExport:
             instruction: the task's text for policies that take one; None is the recording's own task.
         """
         self.root, self._timing, self._instruction = root, timing, instruction
-        self.not_found = 0  # rows of this run that LeRobot's torchcodec decoder would refuse
+        self.uneven = 0  # rows of this run for which LeRobot's torchcodec decoder may refuse to give a picture
         self.info: dict[str, Any] = {}
         self._rows: list[dict[str, Any]] = []
         self._tasks: list[str] = []
@@ -172,7 +172,7 @@ class LeRobotExport:
         with ThreadPoolExecutor(len(cameras)) as pool:  # decoder and encoder work without the interpreter's lock
             videos = list(pool.map(lambda c: write_video(self._part / paths[IMAGES + c], rows.images[c], times_us, fps),
                                    cameras))
-        self.not_found += not_found_by_torchcodec(times_us)
+        self.uneven += uneven_frames(times_us)
         stats = column_stats({key: columns[key] for key in schema.names if key not in layout.RECORDED}, features)
         stats |= {IMAGES + camera: video.stats for camera, video in zip(cameras, videos, strict=True)}
         where, meta = layout.chunk_and_file(index), rows.meta

@@ -1,13 +1,13 @@
 """LeRobotDataset v3.0 on disk: where its files are, what columns they have, what info.json says.
 
 Times. LeRobot finds a row's picture by time: `timestamp` (float32, s since the episode's first frame) plus the video's
-`from_timestamp`. Its PyAV decoder takes the frame whose presentation time is nearest and refuses one 0.1 ms off;
-its torchcodec decoder takes frame number round(time * average fps of the file) and refuses alike. `fps` in info.json
-only turns offsets in time into offsets in rows. Therefore `timestamp` and the MP4's presentation times are both the
-true time of the frame, to 1 us: a slow loop or a lost frame stays visible, and every row gets its own picture. Stamps
-of a steady camera satisfy both decoders. For others `timestamp` cannot be true and found by torchcodec, so that
-`retake export` counts the rows that it would refuse: load them with video_backend="pyav", or export with
---timing nominal, where `timestamp` and MP4 say frame / fps. `stamp_ns` (int64, the robot's clock) is exact in any case.
+`from_timestamp`. Its PyAV decoder takes the frame whose presentation time is nearest and refuses one 0.1 ms off; its
+torchcodec decoder takes frame number round(time * fps of the file), right only where frames are evenly spaced, and
+refuses alike. `fps` in info.json only turns offsets in time into offsets in rows. Therefore `timestamp` and the MP4's
+presentation times are both the true time of the frame, to 1 us: a slow loop or a lost frame stays visible, and every
+row has its own picture. Recordings in lockstep are even, and both decoders read them. A real camera's are not; then
+`retake export` says so: load them with video_backend="pyav", or export with --timing nominal, where `timestamp` and
+MP4 say frame / fps as LeRobot's own recordings do. `stamp_ns` (int64, the robot's clock) is exact in any case.
 
 Values. LeRobot trains on float32; `recorded.*` hold the same vectors as float64, bit for bit as they were recorded.
 

@@ -14,7 +14,7 @@ from made_episodes import CAMERAS, CHANNELS, ROBOT, command, differences, jpeg, 
 from policies.episode_file import EpisodeError, EpisodeWriter, read_episode, read_meta, write_meta
 from policies.lerobot_export import LeRobotExport
 from policies.lerobot_rows import content_sha256, episode_rows
-from policies.lerobot_video import decoded_times_us, not_found_by_torchcodec
+from policies.lerobot_video import decoded_times_us, uneven_frames
 from retake import dataset_export, dataset_import, validate
 
 EXACT = {"recorded.state": "observation.state", "recorded.action": "action", "recorded.policy_action": "policy_action"}
@@ -110,7 +110,7 @@ def test_true_times_of_an_uneven_camera(tmp_path: Path) -> None:
         times = decoded_times_us(tmp_path / name / "videos/observation.images.head/chunk-000/file-000.mp4")
         np.testing.assert_allclose(times / 1e6, table["timestamp"], atol=1e-6)
         assert command(validate, tmp_path / name) == 0
-        assert bool(not_found_by_torchcodec(times)) == (name == "true")
+        assert bool(uneven_frames(times)) == (name == "true")
 
 
 def test_the_demonstrators_action_is_the_one_to_learn(tmp_path: Path) -> None:

@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise UserError(f"{error.filename or args.out}: {error.strerror}; the dataset is whole without "
                                 f"{folder.name}; make room at {args.out}, the same command goes on") from error
-        frames, not_found = export.info.get("total_frames", 0), export.not_found
+        frames, uneven = export.info.get("total_frames", 0), export.uneven
     for line in refused:
         print(line)
     said = ", ".join(f"{number} {what}" for what, number in count.items())
     print(f"{args.out}: {said or 'nothing to export'}; {frames} frames in all")
-    if not_found:
-        print(f"{not_found} of the new frames are not evenly spaced: LeRobot's torchcodec decoder would refuse them; "
-              "load with video_backend='pyav', or export to a new folder with --timing nominal")
+    if uneven:
+        print(f"{uneven} of the new frames are not evenly spaced: LeRobot's torchcodec decoder may refuse them; load "
+              "with video_backend='pyav', or export to a new folder with --timing nominal")
     return 1 if refused else 0
 
 
