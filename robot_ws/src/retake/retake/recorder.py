@@ -1,7 +1,8 @@
 """Records every topic of the robot, one folder per episode, as it happens.
 
 Subscribes every topic of the interface, serialized (see `retake.taps`). Services episode/start, episode/success,
-episode/failure, episode/timeout, episode/discard (Trigger); publishes episode/event (latched JSON: episode, event, path), diagnostics.
+episode/failure, episode/timeout, episode/discard (Trigger); publishes episode/event (latched JSON: episode, event,
+path), diagnostics.
 A killed recorder costs at most 0.5 s; what it left is finished at the next start, with the outcome "aborted".
 """
 
@@ -24,6 +25,7 @@ from retake import qos
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
 from retake.parameters import declare
+from retake.realtime import RECORDER
 from retake.recording import RESERVE_BYTES, ClockLine, Recording, free_bytes, prepare_root, seed_of
 from retake.spin import STEADY, run
 from retake.taps import Received, Taps
@@ -189,7 +191,7 @@ def main(args: list[str] | None = None) -> int:
         return made[0]
 
     try:
-        return run(recorder, args)
+        return run(recorder, args, priority=RECORDER)
     finally:
         for node in made:
             node.close()
