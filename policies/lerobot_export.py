@@ -42,6 +42,7 @@ class LeRobotExport:
         """
         self.root, self._timing, self._instruction = root, timing, instruction
         self.uneven = 0  # rows of this run for which LeRobot's torchcodec decoder may refuse to give a picture
+        self.left_out = 0  # frames of this run that have no state or no picture of another camera yet
         self.info: dict[str, Any] = {}
         self._rows: list[dict[str, Any]] = []
         self._tasks: list[str] = []
@@ -85,6 +86,7 @@ class LeRobotExport:
             self.info = layout.make_info(features, rows.meta["robot"], fps)
             files.write_json(self.root / layout.INFO, self.info)  # from here on the folder is known as ours
         self._commit(*self._make(len(self._rows), self.info["total_frames"], episode_id, content_sha256, rows))
+        self.left_out += rows.left_out
 
     def missing(self, episode_id: str) -> list[Path]:
         """Files of an exported episode that are gone; `restore` makes them again."""

@@ -48,6 +48,12 @@ class Rows:
     def fps(self) -> float:
         return 1e9 / self.period_ns
 
+    @property
+    def left_out(self) -> int:
+        """Frames that were recorded before the first state or the first picture of another camera."""
+        topic = f"/{self.meta['robot']}/camera/{next(iter(self.images))}/color/image_raw/compressed"
+        return self.meta["messages"].get(topic, len(self.stamp_ns)) - len(self.stamp_ns)
+
 
 def content_sha256(folder: Path, meta: dict) -> str:
     """What an export depends on: the recording's bytes and what episode.json says about them."""

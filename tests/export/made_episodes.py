@@ -15,7 +15,7 @@ from policies.lerobot_rows import Rows
 ROBOT = "arm"  # of no rig that we know: its channels are what the recording names
 CHANNELS = ("left_ee.x", "left_ee.y", "left_ee.z", "left_gripper")
 START_NS, TICK_NS, FRAME_NS = 1_790_000_000_123_456_789, 20_000_000, 66_000_000
-CAMERAS = ("head", "chest")
+CAMERAS = ("chest", "head")  # the first one gives the rows
 WIDTH, HEIGHT = 64, 48
 
 

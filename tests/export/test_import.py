@@ -17,7 +17,7 @@ from controllers.rigs import RIGS
 from policies.dataset import find_episodes, load_samples
 from policies.episode_file import EpisodeError, read_episode, read_meta, write_meta
 from policies.lerobot_rows import episode_rows
-from retake import dataset_import
+from retake import dataset_import, validate
 from retake.errors import UserError
 
 THEIRS = ("x", "y", "z", "qx", "qy", "qz", "qw", "grip", "torque")
@@ -147,6 +147,21 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
                 "--outcome", "success")  # fmt: skip
     with pytest.raises(EpisodeError, match="is no LeRobot dataset"):
         command(dataset_import, tmp_path, out)
+
+
+def test_pictures_in_the_parquet(tmp_path: Path) -> None:
+    root = foreign(tmp_path / "theirs")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"][KEY]["dtype"] = "image"
+    (root / "meta/info.json").write_text(json.dumps(info))
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    cells = [{"bytes": cv2.imencode(".png", picture(0, i, 0))[1].tobytes(), "path": None} for i in range(sum(LENGTHS))]
+    pq.write_table(table.append_column(KEY, pa.array(cells)), path)
+    assert command(validate, root) == 0
+    command(dataset_import, root, tmp_path / "out", "--robot", "yam", "--rename", *RENAME, "--outcome", "failure")
+    episode = read_episode(tmp_path / "out/theirs-000001")
+    assert [shows(jpeg) for jpeg in episode.images["wrist_cam"]] == list(range(LENGTHS[0], sum(LENGTHS)))
 
 
 def test_an_import_that_was_killed_is_done_again(tmp_path: Path) -> None:

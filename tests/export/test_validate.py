@@ -32,7 +32,7 @@ def test_gaps_and_losses_are_notes(tmp_path: Path, capsys: pytest.CaptureFixture
     code, lines = said(capsys, folder)
     assert code == 0 and len(lines) == 4
     assert "lost while recording: 3 of joint_states" in lines[0]
-    assert "head/color/image_raw/compressed: 1 gaps, the longest 330 ms" in lines[1]
+    assert "chest/color/image_raw/compressed: 1 gaps, the longest 330 ms" in lines[1]
 
 
 def test_a_torn_recording_is_named_and_repaired(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -46,11 +46,13 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise UserError(f"{error.filename or args.out}: {error.strerror}; the dataset is whole without "
                                 f"{folder.name}; make room at {args.out}, the same command goes on") from error
-        frames, uneven = export.info.get("total_frames", 0), export.uneven
+        frames, uneven, left_out = export.info.get("total_frames", 0), export.uneven, export.left_out
     for line in refused:
         print(line)
     said = ", ".join(f"{number} {what}" for what, number in count.items())
     print(f"{args.out}: {said or 'nothing to export'}; {frames} frames in all")
+    if left_out:
+        print(f"{left_out} frames came before the first state or the first picture of another camera: they are no rows")
     if uneven:
         print(f"{uneven} of the new frames are not evenly spaced: LeRobot's torchcodec decoder may refuse them; load "
               "with video_backend='pyav', or export to a new folder with --timing nominal")
