@@ -28,6 +28,8 @@ class Bench:
 
     def __init__(self, probe: Probe, rig: Rig) -> None:
         self.probe, self.rig, self.pose, self._now = probe, rig, rig.home_action.copy(), 0
+        self.device: TeleopDevice | None = None
+        self.again: Callable[[], None] = lambda: None  # what the person does when the device says it is lost
         self.authority = probe.listen(String, "authority", qos.LATCHED)
         self.actions = probe.listen(JointTrajectory, "teleop_action")
         self.rewinds = probe.listen(JointTrajectory, "rewind_action")
@@ -49,6 +51,7 @@ class Bench:
     def add(self, make: Callable[..., TeleopDevice], **parameters: object) -> TeleopDevice:
         """A device's node, known to everybody."""
         device = make(**options(self.probe, robot=self.rig.name, **parameters))
+        self.device = device
         self.probe.add(device)
         self.probe.until(lambda: device._measured is not None and device._grant.authority != ""
                          and device._calls._clients[f"{device.name}/take_over"].service_is_ready())  # fmt: skip
@@ -62,16 +65,32 @@ class Bench:
         """Where the robot is."""
         return float(self.pose[self.rig.layout.channels.index(name)])
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait as a person does: on a busy machine the dead man may fall open, and is then closed again."""
+
+        def is_so() -> bool:
+            if not condition() and self.device is not None and said(self.device):
+                self.again()
+            return condition()
+
+        self.probe.until(is_so, 30.0)
+
     def goes(self, name: str, above: float | None = None, below: float | None = None) -> None:
         """Wait until a channel of the robot has passed a value."""
-        self.probe.until(lambda: (above is None or self.channel(name) > above)
-                         and (below is None or self.channel(name) < below))  # fmt: skip
+        self.until(lambda: (above is None or self.channel(name) > above)
+                   and (below is None or self.channel(name) < below))  # fmt: skip
 
     def is_silent(self) -> None:
         """Nothing is published any more, and the robot comes to rest."""
-        self.probe.serve(0.25)  # what was under way
+
+        def is_quiet() -> bool:
+            before = len(self.actions), len(self.rewinds)
+            self.probe.serve(0.3)
+            return (len(self.actions), len(self.rewinds)) == before
+
+        self.probe.until(is_quiet)  # what was under way, and authority's lease
         count = len(self.actions), len(self.rewinds)
-        self.probe.serve(0.4)
+        self.probe.serve(0.3)
         rest = self.pose
         self.probe.serve(0.1)
         assert (len(self.actions), len(self.rewinds)) == count

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Joy
+from std_srvs.srv import Trigger
 
 from controllers import g1
 from controllers.rigs import BIMANUAL_YAM, G1, YAM
+from retake.errors import UserError
 from retake.spin import STEADY
 from retake.teleop_joy import CONTROLS, SILENCE_S, Gamepad, TeleopJoy
 from tests.teleop.conftest import Bench, refused, said
@@ -23,6 +29,14 @@ class Pad:
         self.axes, self.buttons, self.is_plugged_in = list(AT_REST), [0] * 11, True
         self._bench, self._joy = bench, bench.probe.create_publisher(Joy, "/joy", 10)
         self._timer = bench.probe.create_timer(0.02, self._say, clock=STEADY)
+        bench.again = self._again
+
+    def _again(self) -> None:
+        axes, buttons = self.axes, self.buttons
+        self.hold()
+        self._bench.probe.serve(0.1)
+        self.axes, self.buttons = axes, buttons
+        self._bench.probe.serve(0.1)
 
     def _say(self) -> None:
         if self.is_plugged_in:
@@ -100,7 +114,7 @@ def test_unplugged_while_it_moves(bench):
     robot.probe.serve(0.1)
     pad.hold(LB, LY=1.0)
     before = len(robot.actions)
-    robot.probe.until(lambda: len(robot.actions) > before + 3)
+    robot.until(lambda: len(robot.actions) > before + 3)
 
 
 def test_stop_and_release_and_the_way_back(bench):
@@ -136,8 +150,6 @@ def test_another_device_has_it(bench):
     robot = bench("yam")
     device, pad = robot.add(TeleopJoy), Pad(robot)
     robot.probe.until(lambda: pad._joy.get_subscription_count() > 0)
-    from std_srvs.srv import Trigger
-
     assert robot.probe.call(Trigger, "panel/take_over").success
     robot.says("teleop")
     pad.hold()
@@ -154,6 +166,20 @@ def test_another_device_has_it(bench):
     robot.says("stopped")  # stop is everybody's
 
 
+def test_a_second_one_of_the_same_device_is_refused(bench):
+    robot = bench("yam")
+    heard = robot.probe.listen(DiagnosticArray, "diagnostics")
+    first = subprocess.Popen([sys.executable, "-m", "retake.teleop_joy", "--ros-args", "-r", "__ns:=/yam", "-p",
+                              "robot:=yam"], stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        robot.probe.until(lambda: any(m.status[0].name == "teleop_joy" for m in heard), 60.0)
+        with pytest.raises(UserError, match="runs here already"):
+            robot.add(TeleopJoy)
+    finally:
+        first.terminate()
+        assert first.wait(30) == 0
+
+
 def test_messages_that_are_none(bench):
     robot = bench("g1")
     device = robot.add(TeleopJoy)
@@ -164,7 +190,7 @@ def test_messages_that_are_none(bench):
         before = refused(device, "joy")
         joy.publish(Joy(axes=axes, buttons=buttons))
         robot.probe.until(lambda before=before: refused(device, "joy") > before)
-    assert "no message on /joy" in said(device)
+    robot.probe.until(lambda: "no message on /joy" in said(device))
 
 
 def feed(pad: Gamepad, now: float, buttons: tuple[int, ...] = (), **axes: float) -> None:

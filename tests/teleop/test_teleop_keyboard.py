@@ -48,7 +48,7 @@ class Person:
         return os.read(self._fd, 65536).decode()
 
 
-@pytest.mark.parametrize("rig", ["g1", "bimanual_yam"])
+@pytest.mark.parametrize("rig", [pytest.param("g1", marks=pytest.mark.heavy), "bimanual_yam"])
 def test_drives_while_a_key_repeats(bench, rig):
     robot = bench(rig)
     person = Person(robot)

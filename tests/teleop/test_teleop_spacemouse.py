@@ -85,7 +85,7 @@ class Person:
         self._bench.says("teleop")
 
 
-@pytest.mark.parametrize("rig", ["g1", "yam"])
+@pytest.mark.parametrize("rig", [pytest.param("g1", marks=pytest.mark.heavy), "yam"])
 def test_pushes_a_hand_and_lets_go(bench, rig):
     robot, cap = bench(rig), Cap()
     device, person = robot.add(make(cap)), Person(robot, cap)
@@ -124,7 +124,7 @@ def test_unplugged_while_it_moves(bench):
     robot.probe.serve(0.1)
     person.hold(towards=-350)
     count = len(robot.actions)
-    robot.probe.until(lambda: len(robot.actions) > count + 3)
+    robot.until(lambda: len(robot.actions) > count + 3)
 
 
 def test_turns_and_hands_and_the_grasp():

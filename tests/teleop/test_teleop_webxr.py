@@ -46,6 +46,14 @@ class Person:
         self.states: list[dict] = []  # that the page was told
         self.head, self.is_drawing, self.delay_s = list(HEAD), True, 0.0
         self._timer = bench.probe.create_timer(1 / 70, self._draw, clock=STEADY)
+        bench.again = self._again
+
+    def _again(self) -> None:
+        hands = self.hands
+        self.hands = {side: {**values, "grip": 0.0} for side, values in hands.items()}
+        self._probe.serve(0.1)
+        self.hands = hands
+        self._probe.serve(0.1)
 
     def _draw(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -89,7 +97,7 @@ def take_over(robot: Bench, device: TeleopWebxr, person: Person) -> None:
     robot.probe.until(lambda: device._grant.operator == "webxr")
 
 
-@pytest.mark.parametrize("rig", ["g1", "yam"])
+@pytest.mark.parametrize("rig", ["g1", pytest.param("yam", marks=pytest.mark.heavy)])
 def test_a_controller_drives_a_hand(bench, rig):
     robot = bench(rig)
     device, port = start(robot)
@@ -100,11 +108,11 @@ def test_a_controller_drives_a_hand(bench, rig):
     robot.is_silent()
     assert not robot.actions  # nobody grips
     person.set("right", grip=1.0)
-    robot.probe.until(lambda: len(robot.actions) > 3)
+    robot.until(lambda: len(robot.actions) > 3)
     np.testing.assert_allclose(robot.pose, home, atol=1e-6)
     person.move("right", (0.0, 0.03, -0.06))  # up and ahead
     part = robot.rig.layout.positions[-1]  # of the arm's only hand, or the right one
-    robot.probe.until(lambda: np.allclose(robot.pose[part], home[part] + [0.06, 0, 0.03], atol=3e-3))
+    robot.until(lambda: np.allclose(robot.pose[part], home[part] + [0.06, 0, 0.03], atol=3e-3))
     assert {message.header.frame_id for message in robot.actions} == {"webxr"}
     robot.probe.until(lambda: person.states[-1].get("has_robot") and person.states[-1]["authority_ms"] is not None)
     state = person.states[-1]
@@ -122,7 +130,7 @@ def test_a_controller_drives_a_hand(bench, rig):
     robot.is_silent()
     person.set("left", first=True)
     robot.says("rewind")
-    robot.probe.until(lambda: robot.rewinds and robot.rewinds[-1].points[0].positions[0] == -1.0)
+    robot.until(lambda: robot.rewinds and robot.rewinds[-1].points[0].positions[0] == -1.0)
     person.set("left", first=False)
     robot.is_silent()
     person.tap("right", "first")
@@ -141,10 +149,10 @@ def test_ahead_is_where_the_person_looks(bench):
     person.head = [0.0, 1.7, 0.0, 0.0, 0.5**0.5, 0.0, 0.5**0.5]  # turned to the left: ahead is -x
     take_over(robot, device, person)
     person.set("left", grip=1.0)
-    robot.probe.until(lambda: len(robot.actions) > 3)
+    robot.until(lambda: len(robot.actions) > 3)
     person.move("left", (-0.06, 0.0, 0.0))
     want = g1.HOME_ACTION[g1.LEFT_POSITION] + [0.06, 0, 0]
-    robot.probe.until(lambda: np.allclose(robot.pose[g1.LEFT_POSITION], want, atol=3e-3))
+    robot.until(lambda: np.allclose(robot.pose[g1.LEFT_POSITION], want, atol=3e-3))
     person.end()
 
 
@@ -155,7 +163,7 @@ def test_what_is_lost_needs_a_new_grip(bench, loss):
     person = Person(robot, connect(f"ws://127.0.0.1:{port}/ws"))
     take_over(robot, device, person)
     person.set("right", grip=1.0)
-    robot.probe.until(lambda: len(robot.actions) > 5)
+    robot.until(lambda: len(robot.actions) > 5)
     hands = dict(person.hands)
     if loss == "frozen":  # half open: the connection stands, nothing comes
         person.is_drawing = False
@@ -180,7 +188,7 @@ def test_what_is_lost_needs_a_new_grip(bench, loss):
     robot.probe.serve(0.1)
     person.set("right", grip=1.0)
     count = len(robot.actions)
-    robot.probe.until(lambda: len(robot.actions) > count + 3)
+    robot.until(lambda: len(robot.actions) > count + 3)
     person.end()
 
 

@@ -29,11 +29,13 @@ from retake.parameters import declare
 from retake.spin import STEADY
 from retake.teleop_drive import Drive
 from retake.teleop_hands import Device, Hands, Reading, Shown
+from retake.twin import refuse_twin
 
 PERIOD_S = 0.0125
 SHOW_S = 0.1
 FRESH_S = 0.5  # the robot's pose and who has it; a robot of lockstep may be slower than the clock on the wall
-HELD_UP_S = 0.06  # without a processor: what waits is read first, or a device that speaks would seem silent
+# without a processor for so long: what waits is read first, or a device that speaks would seem silent
+HELD_UP_S, CATCH_UP_S, AGAIN_S = 0.06, 0.05, 0.5
 CALLS = ("hand_back", "stop", "release_stop", "rewind", "correct", "episode/success", "episode/failure")
 DRIVERS_ONLY = ("hand_back", "rewind", "correct")  # while somebody has the robot
 FROM_OUTSIDE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)  # hears reliable publishers, and others
@@ -97,6 +99,7 @@ class TeleopDevice(Node):
         """`name`: of the device, as authority knows it. `make` builds it and may subscribe with the node."""
         super().__init__(node_name, **node_options)
         given = declare(self, kind)
+        refuse_twin(self)
         self.name, self._rig = name, rig_of(given.robot)
         self.diagnostics = Diagnostics(self)  # before the device, which refuses its inputs with it
         self._device = make(self, self._rig, given)
@@ -105,7 +108,7 @@ class TeleopDevice(Node):
         self._measured: tuple[np.ndarray, float] | None = None  # the pose (dim,) the robot has, when it came
         self._authority_ms, self._text = math.nan, ""
         self._last_ns = 0
-        self._ticked_at, self._shown_at, self._is_catching_up = time.monotonic(), 0.0, False
+        self._ticked_at, self._shown_at, self._held_up_at = time.monotonic(), 0.0, -math.inf
         self._has_asked_back = self._awaits_back = False
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
         self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
@@ -134,9 +137,10 @@ class TeleopDevice(Node):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._is_catching_up = now - self._ticked_at > HELD_UP_S and not self._is_catching_up
+        if now - self._ticked_at > HELD_UP_S and now - self._held_up_at > AGAIN_S:
+            self._held_up_at = now
         self._ticked_at = now
-        if self._is_catching_up:
+        if now - self._held_up_at < CATCH_UP_S:
             return
         self._calls.poll(now)
         reading = self._device.read(now)
