@@ -17,6 +17,7 @@ CONTROLLER = 20
 AUTHORITY = 10
 WORLD = 8  # physics in a driver's place: a world that is late slows down, a controller that is late lets it fall
 CAMERA = 5  # pictures for the policy may wait for control, not for anything else
+TELEOP = 4  # some percent of a core; without it a busy machine delays a person's stop, and opens their dead man
 RECORDER = 3  # a tenth of a core; at a load of 20 it lost a quarter of the messages without it
 
 

@@ -17,6 +17,7 @@ from sensor_msgs.msg import Joy
 
 from controllers.rigs import Rig
 from retake.panel_targets import sides_of
+from retake.realtime import TELEOP
 from retake.spin import run
 from retake.teleop_device import FROM_OUTSIDE, DeviceParameters, TeleopDevice
 from retake.teleop_hands import DeadMan, Device, Hands, Reading, Shown, shaped
@@ -181,7 +182,7 @@ class TeleopJoy(TeleopDevice):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(TeleopJoy, args)
+    return run(TeleopJoy, args, priority=TELEOP)
 
 
 if __name__ == "__main__":

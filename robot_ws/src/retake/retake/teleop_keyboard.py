@@ -16,6 +16,7 @@ import numpy as np
 from controllers.rigs import Rig
 from retake.keyboard_terminal import Terminal, is_paste
 from retake.panel_targets import sides_of
+from retake.realtime import TELEOP
 from retake.spin import run
 from retake.teleop_device import DeviceParameters, TeleopDevice
 from retake.teleop_hands import Device, Hands, Reading, Shown
@@ -109,7 +110,7 @@ class TeleopKeyboard(TeleopDevice):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(TeleopKeyboard, args)
+    return run(TeleopKeyboard, args, priority=TELEOP)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from std_msgs.msg import Bool, Float32
 
 from controllers.rigs import Rig
 from retake import conversions
+from retake.realtime import TELEOP
 from retake.spin import run
 from retake.teleop_device import FROM_OUTSIDE, DeviceParameters, TeleopDevice
 from retake.teleop_hands import DeadMan, Device, Hands, Lateness, Reading, Shown
@@ -166,7 +167,7 @@ class TeleopPose(TeleopDevice):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(TeleopPose, args)
+    return run(TeleopPose, args, priority=TELEOP)
 
 
 if __name__ == "__main__":

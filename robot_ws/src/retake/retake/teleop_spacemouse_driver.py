@@ -16,6 +16,7 @@ import numpy as np
 from controllers.rigs import Rig
 from retake.errors import UserError
 from retake.panel_targets import sides_of
+from retake.realtime import TELEOP
 from retake.spin import run
 from retake.teleop_device import DeviceParameters, TeleopDevice
 from retake.teleop_hands import DeadMan, Device, Hands, Reading, Shown, shaped
@@ -176,7 +177,7 @@ class TeleopSpacemouse(TeleopDevice):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(TeleopSpacemouse, args)
+    return run(TeleopSpacemouse, args, priority=TELEOP)
 
 
 if __name__ == "__main__":

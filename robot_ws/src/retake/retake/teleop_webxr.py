@@ -24,6 +24,7 @@ from retake import webxr_certificate
 from retake.errors import UserError
 from retake.panel_gate import check_address, is_loopback
 from retake.panel_targets import sides_of
+from retake.realtime import TELEOP
 from retake.spin import run
 from retake.teleop_device import DeviceParameters, TeleopDevice
 from retake.teleop_hands import DeadMan, Device, Hands, Lateness, Reading, Shown, shaped
@@ -208,7 +209,7 @@ class TeleopWebxr(TeleopDevice):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until interrupted."""
-    return run(TeleopWebxr, args)
+    return run(TeleopWebxr, args, priority=TELEOP)
 
 
 if __name__ == "__main__":
