@@ -8,6 +8,7 @@ EXTRA=${1:-dev,hardware}
 VENV=${VENV:-.venv}
 ROBOT_MODEL="mjlab==1.6.0"  # only its G1 files are wanted; its dependencies are not, hence --no-deps
 TEST_ARMS="example-robot-data==6.0.0"  # URDFs of arms for the tests of arms with a ROS 2 driver; the same
+TEST_CLIENT="openpi-client==0.1.2"  # asks our policy server in the tests; the same (it wants an older NumPy)
 PIP_PIN="pip==26.3"         # older resolvers try hundreds of versions before they find ours
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -76,7 +77,7 @@ PY
 else
     pip install -e ".[$EXTRA]"
 fi
-pip install --no-deps "$ROBOT_MODEL" "$TEST_ARMS"
+pip install --no-deps "$ROBOT_MODEL" "$TEST_ARMS" "$TEST_CLIENT"
 
 # 4. What is made once: the robot's decimated meshes, the controller's compiled functions.
 "$VENV/bin/python" -c "from sim.assets import g1_visuals, yam_visuals; g1_visuals(); yam_visuals()"

@@ -46,7 +46,9 @@ ARGUMENTS = {
     "task": Argument("", "what the episodes are about: "
                      + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),
     "policy": Argument("", "folder of the checkpoint: model.safetensors and policy.json; by default the task's own, "
-                       "if it has one; none: no policy server"),
+                       "if it has one; ws://HOST:PORT: an openpi policy server; none: no policy server"),
+    "remote": Argument("", "policy:=ws://...: what its server does not say itself: state=KEY images=CAMERA:KEY,... "
+                       "size=WIDTHxHEIGHT dt_ms=NUMBER prompt='...' answer_s=NUMBER"),
     "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
     "seed": Argument(0, "seed of the first episode; each further one takes the next integer"),
     "episodes": Argument(0, "0: people run the episodes; n: the evaluator runs n and ends the graph; -1: for ever"),

@@ -15,6 +15,7 @@ COMMANDS = {
     "teleop": ("retake.teleop", "a gamepad, SpaceMouse, headset, keyboard or pose stream beside a running graph"),
     "collect": ("sim.collect", "record episodes of the scripted expert"),
     "train": ("policies.train", "train a policy from recorded episodes"),
+    "serve": ("retake.serve", "a policy for openpi clients, here or on another machine"),
     "home": ("policies.home_command", "write where a policy is at home, from the episodes it was trained on"),
     "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
     "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),

@@ -26,6 +26,7 @@ from retake.arguments import (
 from retake.camera_choice import read_cameras
 from retake.device_choice import read_devices
 from retake.errors import UserError
+from retake.remote_choice import check_address, is_remote, read_remote
 
 __all__ = ["ARGUMENTS", "ENDLESS", "MODULES", "NO_POLICY", "TASKS", "Argument", "NodeSpec", "Value", "as_text",
            "checkpoint_folder", "held_out_seed", "make_graph", "owns_clock", "read_arguments"]
@@ -48,6 +49,7 @@ MODULES = {
     "arm_controller": "retake.arm_controller",
     "authority": "retake.authority",
     "policy_server": "retake.policy_server",
+    "remote_policy": "retake.remote_policy",
     "teleop_web": "retake.teleop_web",
     "teleop_joy": "retake.teleop_joy",
     "teleop_spacemouse": "retake.teleop_spacemouse_driver",
@@ -103,9 +105,10 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
                                         "task": values["task"],
                                         "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
     ]
+    if values["remote"] and not is_remote(str(values["policy"])):
+        raise UserError("remote:= is about a server; write policy:=ws://HOST:PORT beside it, or leave it out")
     if has_policy:
-        checkpoint = str(checkpoint_folder(str(values["policy"])))
-        graph.insert(2, NodeSpec("policy_server", rig.name, {**own, "checkpoint": checkpoint}))
+        graph.insert(2, _policy(values, rig, own))
     if not values["headless"]:
         graph.append(NodeSpec("teleop_web", rig.name, {
             "use_sim_time": time["use_sim_time"], "robot": rig.name, "port": values["port"],
@@ -117,6 +120,19 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
         graph.append(NodeSpec(device.node, rig.name, {"use_sim_time": time["use_sim_time"], "robot": rig.name,
                                                       **device.told}))
     return [*graph, *_cameras(values, rig), *_robot(values, rig), *_operator(values, rig, time)]
+
+
+def _policy(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> NodeSpec:
+    """The node that answers observations, or that asks a server elsewhere to."""
+    policy = str(values["policy"])
+    if not is_remote(policy):
+        return NodeSpec("policy_server", rig.name, {**own, "checkpoint": str(checkpoint_folder(policy))})
+    check_address(policy)
+    if values["lockstep"]:
+        raise UserError(f"{policy} answers when it answers, lockstep waits for nothing that may not come; write "
+                        "lockstep:=false, or policy:=FOLDER")
+    asked = {**read_remote(str(values["remote"])), "address": policy}
+    return NodeSpec("remote_policy", rig.name, {"use_sim_time": own["use_sim_time"], "robot": rig.name, **asked})
 
 
 def owns_clock(robot: Value) -> bool:

@@ -1,0 +1,142 @@
+"""Serves a policy to any openpi client: metadata on connection, then an answer for each observation.
+
+What cannot be answered is answered with text, as openpi does it: it says why. `/healthz` is answered without a token. A
+connection that half of the network has forgotten ends after 15 s; nothing but its place is lost by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from policies.openpi_wire import MAX_BYTES, WireError, pack, unpack
+from policies.served_policy import ServedPolicy
+
+MAX_CLIENTS = 8  # each may have two messages of MAX_BYTES waiting
+BAD_IN_A_ROW = 20
+PING_S, PONG_S, OPEN_S = 5.0, 10.0, 5.0
+SAID = 300  # characters
+
+
+class PolicyService(threading.Thread):
+    """Listens in a thread of its own; the policy runs in another one, one observation at a time."""
+
+    def __init__(self, policy: ServedPolicy, host: str, port: int, token: str = "",
+                 say: Callable[[str], None] = lambda _: None) -> None:
+        """`token`: what clients must send as `Authorization: Api-Key TOKEN` or `Bearer TOKEN`; empty: nothing.
+        `say` is called in this thread with what a person at the server wants to know."""
+        super().__init__(name="policy_service", daemon=True)
+        self._policy, self._where, self._token, self._say = policy, (host, port), token, say
+        self._inference = ThreadPoolExecutor(1, "inference")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end = asyncio.Event()
+        self._clients = 0
+        self.is_ready = threading.Event()  # it listens, or has failed
+        self.failure: OSError | None = None
+        self.port = port
+        self.n_answered = self.n_refused = 0
+
+    def run(self) -> None:
+        """Serve until `close`."""
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:
+            self.failure = error
+        finally:
+            self._inference.shutdown()
+            self.is_ready.set()
+
+    def close(self) -> None:
+        """End."""
+        if self._loop is not None and self.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
+            self.join(5.0)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        quiet = logging.getLogger("retake.serve")  # strangers' broken handshakes are no news
+        quiet.addHandler(logging.NullHandler())
+        quiet.propagate = False
+        async with serve(self._on_client, *self._where, origins=[None], process_request=self._admit, compression=None,
+                         max_size=MAX_BYTES, max_queue=2, ping_interval=PING_S, ping_timeout=PONG_S, close_timeout=1.0,
+                         open_timeout=OPEN_S, server_header=None, logger=quiet) as server:
+            self.port = next(iter(server.sockets)).getsockname()[1]
+            self.is_ready.set()
+            await self._end.wait()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """An answer by HTTP, or None: go on with the WebSocket. A page in a browser is refused by its Origin."""
+        if urlsplit(request.path).path == "/healthz":
+            return connection.respond(HTTPStatus.OK, "OK\n")
+        if self._token and not self._knows(request.headers.get("Authorization", "")):
+            self._say(f"a client without the token was refused: {_who(connection)}")
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "the token is missing or wrong; send it as header "
+                                      "Authorization: Api-Key TOKEN (api_key of openpi's client)\n")
+        if self._clients >= MAX_CLIENTS:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_CLIENTS} clients are connected; allowed "
+                                      "are no more; close one\n")
+        return None
+
+    def _knows(self, header: str) -> bool:
+        scheme, _, given = header.partition(" ")
+        return scheme in ("Api-Key", "Bearer") and hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+    async def _on_client(self, socket: ServerConnection) -> None:
+        self._clients += 1
+        self._say(f"client {_who(socket)} connected")
+        try:
+            await self._converse(socket)
+        except ConnectionClosed as error:
+            # on our side for a message that is too big, a broken frame, or silence
+            self._say(f"client {_who(socket)} ended: {str(error)[:SAID]}")
+        else:
+            self._say(f"client {_who(socket)} ended")
+        finally:
+            self._clients -= 1
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        await socket.send(pack(self._policy.metadata))
+        total_s, bad = 0.0, 0
+        while True:
+            message = await socket.recv()
+            start = time.perf_counter()
+            try:
+                reply = await asyncio.get_running_loop().run_in_executor(self._inference, self._reply, message, total_s)
+            except (ValueError, RuntimeError) as error:  # the latter: torch's
+                bad += 1
+                self.n_refused += 1
+                self._say(f"refused ({self.n_refused} so far): {str(error)[:SAID]}")
+                await socket.send(str(error))
+                if isinstance(error, RuntimeError):
+                    return await socket.close(CloseCode.INTERNAL_ERROR, "the inference failed; see the text before")
+                if isinstance(error, WireError) or bad >= BAD_IN_A_ROW:
+                    return await socket.close(CloseCode.POLICY_VIOLATION, "see the text before")
+                continue
+            bad = 0
+            self.n_answered += 1
+            await socket.send(reply)
+            total_s = time.perf_counter() - start
+
+    def _reply(self, message: bytes | str, total_s: float) -> bytes:
+        if isinstance(message, str):
+            raise WireError("a message of text; allowed: msgpack in a binary message, as openpi's client sends it")
+        actions, infer_s = self._policy.infer(unpack(message))
+        timing = {"infer_ms": 1000 * infer_s} | ({"prev_total_ms": 1000 * total_s} if total_s else {})
+        return pack({"actions": actions, "server_timing": timing})
+
+
+def _who(socket: ServerConnection) -> str:
+    address = socket.remote_address
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "?"

@@ -1,0 +1,181 @@
+"""Answers camera frames with action chunks of a policy server elsewhere, over openpi's websocket protocol.
+
+The same topics as policy_server: in `camera/<name>/color/image_raw/compressed` (CAMERA) and `measured_action` (STREAM),
+out `action_chunk` (STREAM) with the observation's stamp and `policy` (LATCHED) once the server is connected, agreed
+about robot, channels and pictures, and warm. Sending and waiting are a worker's; no answer, no chunk: the authority's
+lease applies. See policies/remote_policy.py for what is waited for. The server's token is in RETAKE_POLICY_TOKEN.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from controllers.rigs import rig_of
+from policies.chunk import chunk_times_ns
+from policies.observation import Observation, ObservationPairing
+from policies.remote_policy import Patience, RemoteAnswer, RemotePolicy
+from policies.remote_terms import Robot, Terms, agree
+from retake import conversions, qos
+from retake.diagnostics import Diagnostics
+from retake.errors import UserError
+from retake.parameters import declare
+from retake.remote_choice import TOKEN_VARIABLE, check_address, told_of
+from retake.spin import STEADY, run
+
+INFERENCE_FRAMES = 6  # an observation is every sixth camera frame
+REPORT_S = 0.2
+SILENCE_S = 2.0  # wall time that a due frame may wait before it is said
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """ROS parameters of the node. `state`, `images`, `size`, `dt_ms`: for servers that do not say it themselves."""
+
+    address: str = field(metadata={"description": "ws://HOST:PORT or wss://HOST of a policy server"})
+    robot: str = field(default="g1", metadata={"description": "robot that the policy must be for"})
+    state: str = field(default="", metadata={"description": "key of the state, such as observation/state"})
+    images: str = field(default="", metadata={"description": "CAMERA:KEY of each picture, comma-separated"})
+    size: str = field(default="", metadata={"description": "WIDTHxHEIGHT of the pictures"})
+    dt_ms: float = field(default=0.0, metadata={"description": "time between actions"})
+    prompt: str = field(default="", metadata={"description": "sent with each observation"})
+    answer_s: float = field(default=Patience.answer_s, metadata={"description": "longest wait for an answer"})
+
+    def __post_init__(self) -> None:
+        rig_of(self.robot)
+
+
+class RemotePolicyNode(Node):
+    """Pairs messages, hands observations to the worker, publishes what the server answers."""
+
+    def __init__(self) -> None:
+        super().__init__("remote_policy")
+        parameters = declare(self, Parameters)
+        check_address(parameters.address)
+        told = told_of({name: getattr(parameters, name) for name in ("state", "images", "size", "dt_ms", "prompt",
+                                                                     "answer_s")})
+        self._rig = rig = rig_of(parameters.robot)
+        robot = Robot(rig.name, tuple(rig.layout.channels), rig.cameras)
+        self._answers: deque[RemoteAnswer] = deque(maxlen=100)  # the worker appends, the report timer takes
+        self._agreed: Terms | None = None  # written by the worker; the executor makes the pairing for it
+        self._pairing: ObservationPairing | None = None
+        self._paired: Terms | None = None
+        self._world = 0  # n_restarts of the pairing when the newest observation was made
+        self._world_start_ns = 0
+        self._said_trouble = ""
+        self._waiting_since: float | None = None
+
+        self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
+        self._policy = self.create_publisher(String, "policy", qos.LATCHED)
+        self.diagnostics = Diagnostics(self)
+        for camera in rig.cameras:
+            topic = f"camera/{camera}/color/image_raw/compressed"
+            self.create_subscription(CompressedImage, topic, self._image_callback(camera), qos.CAMERA)
+        self.create_subscription(JointTrajectory, "measured_action", self._on_state, qos.STREAM)
+        self.worker = RemotePolicy(
+            parameters.address, os.environ.get(TOKEN_VARIABLE, ""),
+            partial(agree, robot=robot, told=told, address=parameters.address), rig.home_action, self._on_ready,
+            self._on_answer, Patience(answer_s=parameters.answer_s),
+        )  # fmt: skip
+        self.create_timer(REPORT_S, self._report, clock=STEADY)
+        self.get_logger().info(f"asking {parameters.address}, at most {parameters.answer_s:g} s for an answer")
+
+    def _image_callback(self, camera: str) -> Callable[[CompressedImage], None]:
+        def on_image(message: CompressedImage) -> None:
+            self.diagnostics.count(f"camera.{camera}")
+            pairing = self._current()
+            if pairing is not None and camera in pairing.cameras:
+                stamp_ns = conversions.stamp_ns(message.header.stamp)
+                self._take(pairing.add_image(camera, stamp_ns, bytes(message.data)))
+
+        return on_image
+
+    def _on_state(self, message: JointTrajectory) -> None:
+        self.diagnostics.count("measured_action")
+        try:
+            state = conversions.action_from(message, self._rig)
+        except ValueError as error:
+            self.diagnostics.refuse("measured_action", str(error))
+            return
+        if (pairing := self._current()) is None:
+            return
+        stamp_ns = conversions.stamp_ns(message.header.stamp)
+        observation = pairing.add_state(stamp_ns, state)
+        if pairing.n_restarts != self._world:
+            self._world, self._world_start_ns = pairing.n_restarts, stamp_ns
+            self.worker.clear()
+            self.get_logger().info(f"the world restarted at {stamp_ns / 1e9:.3f} s")
+        self._take(observation)
+
+    def _current(self) -> ObservationPairing | None:
+        """The pairing for the cameras of the policy that was agreed upon; a new one when that changed."""
+        agreed = self._agreed
+        if agreed is not None and (self._paired is None or agreed.cameras != self._paired.cameras):
+            period_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
+            self._pairing, self._world = ObservationPairing(agreed.cameras, False, period_ns), 0
+        self._paired = agreed
+        return self._pairing
+
+    def _take(self, observation: Observation | None) -> None:
+        if observation is not None:
+            self.worker.submit(observation)
+
+    def _on_ready(self, terms: Terms) -> None:
+        """In the worker: whose chunks follow, before the first of them."""
+        self._agreed = terms
+        self._policy.publish(String(data=terms.name))
+
+    def _on_answer(self, done: RemoteAnswer) -> None:
+        """Publish at once, from the worker: rcl's publish is thread-safe. An answer to the world before a restart is
+        dropped."""
+        self._answers.append(done)
+        stamp_ns, terms = done.observation.stamp_ns, self._agreed
+        if done.chunk is not None and terms is not None and self._world_start_ns <= stamp_ns:
+            offsets_ns = chunk_times_ns(len(done.chunk), terms.chunk_dt_ns).tolist()
+            self._chunk_publisher.publish(conversions.chunk_message(offsets_ns, done.chunk, stamp_ns, self._rig))
+
+    def _report(self) -> None:
+        while self._answers:
+            done = self._answers.popleft()
+            self.diagnostics.count("action_chunk" if done.chunk is not None else "refused_answer")
+            self.diagnostics.set("round_trip_ms", f"{1000 * done.round_trip_s:.1f}")
+            if done.refusal:
+                self.diagnostics.refuse("answer", done.refusal)
+        self.diagnostics.set("connections", self.worker.n_connections)
+        self.diagnostics.set("dropped.overtaken", self.worker.n_overtaken)
+        trouble = self.worker.trouble
+        if trouble != self._said_trouble:  # another reason is news too
+            self.diagnostics.trouble("policy", None)
+            self.diagnostics.trouble("policy", trouble or None)
+            self._said_trouble = trouble
+            if not trouble and self._agreed is not None:
+                self.get_logger().info(f"policy {self._agreed.name}, cameras {', '.join(self._agreed.cameras)} at "
+                                       f"{self._agreed.width}x{self._agreed.height}")
+        missing, now = () if self._pairing is None else self._pairing.missing, time.monotonic()
+        since = self._waiting_since = (self._waiting_since or now) if missing else None
+        late = since is not None and now - since > SILENCE_S
+        self.diagnostics.trouble("waiting", f"no chunk: {', '.join(missing)} does not answer" if late else None)
+        if not self.worker.is_alive():
+            raise UserError("the thread that asks the server has ended; its reason is above; this node starts again")
+
+    def destroy_node(self) -> None:
+        self.worker.close()
+        super().destroy_node()
+
+
+def main() -> int:
+    return run(RemotePolicyNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
