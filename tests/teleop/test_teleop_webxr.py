@@ -92,8 +92,12 @@ def start(bench: Bench, **parameters) -> tuple[TeleopWebxr, int]:
 
 def take_over(robot: Bench, device: TeleopWebxr, person: Person) -> None:
     robot.probe.until(lambda: device._device._frame is not None)
-    person.tap("right", "first")
-    robot.says("teleop")
+
+    def has_taken() -> bool:
+        person.tap("right", "first")
+        return robot.authority[-1].data == "teleop"
+
+    robot.probe.until(has_taken, 30.0)
     robot.probe.until(lambda: device._grant.operator == "webxr")
 
 
