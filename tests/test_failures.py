@@ -24,6 +24,20 @@ SHOWN_BY = {  # how a row begins: tests
     "`teleop_action` for 0.3 s": (
         "nodes/test_authority_core.py::test_teleop_lease", "panel/test_panel_node.py::test_dead_man",
     ),
+    "gamepad, pose stream": (
+        "teleop/test_teleop_joy.py::test_unplugged_while_it_moves",
+        "teleop/test_teleop_keyboard.py::test_a_tap_is_a_step_that_ends_by_itself",
+        "teleop/test_teleop_pose.py::test_what_is_lost_needs_a_new_press",
+        "teleop/test_teleop_spacemouse.py::test_unplugged_while_it_moves",
+        "teleop/test_teleop_webxr.py::test_what_is_lost_needs_a_new_grip",
+    ),
+    "a second device": (
+        "controllers/test_rewind.py::test_the_second_operator_is_told_who_has_it",
+        "nodes/test_authority.py::test_a_device_takes_over_by_its_name_and_goes_back_along_the_path",
+    ),
+    "`retake replay`": (
+        "look/test_replay.py::test_a_stop_ends_it", "nodes/test_authority_core.py::test_teleop_lease",
+    ),
     "`action_chunk`": (
         "nodes/test_authority_core.py::test_chunk_that_ends_holds_its_last_point_and_keeps_authority",
         "system/test_kill.py::test_it_stands_on_when_others_die",
