@@ -17,11 +17,11 @@ import numpy as np
 
 from policies.frames import decode_frame
 from policies.observation import Observation
+from policies.remote_told import DT_S, MAX_PIXELS, Told
 
 PROTOCOL = "retake/1"
 STATE_KEY, IMAGE_KEY = "observation/state", "observation/images/"
-MAX_HORIZON, MAX_PIXELS = 1000, 4096
-DT_S = (0.001, 1.0)  # between actions
+MAX_HORIZON = 1000
 T = TypeVar("T")
 
 
@@ -32,17 +32,6 @@ class Robot:
     name: str
     channels: tuple[str, ...]
     cameras: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a person says for a server that does not say it: None, or empty, where they did not."""
-
-    state_key: str | None = None
-    image_keys: Mapping[str, str] | None = None
-    image_size: tuple[int, int] | None = None  # height, width
-    chunk_dt_s: float | None = None
-    prompt: str = ""
 
 
 @dataclass(frozen=True)

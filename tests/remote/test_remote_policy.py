@@ -16,7 +16,8 @@ from relay import OddServer, Relay, wait_until
 from controllers.rigs import G1
 from policies.openpi_wire import pack, unpack
 from policies.remote_policy import Patience, RemotePolicy
-from policies.remote_terms import Robot, Told, agree, describe
+from policies.remote_terms import Robot, agree, describe
+from policies.remote_told import Told
 
 ROBOT = Robot("g1", tuple(G1.layout.channels), G1.cameras)
 TOLD = Told("state", {"head": "cam_high"}, (24, 32), 0.05)

@@ -6,7 +6,8 @@ import pytest
 
 from controllers.rigs import G1
 from policies.observation import Observation
-from policies.remote_terms import Robot, Told, agree, describe
+from policies.remote_terms import Robot, agree, describe
+from policies.remote_told import Told
 from retake.errors import UserError
 from retake.graph import make_graph, read_arguments
 from retake.remote_choice import read_remote, told_of

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from policies.remote_terms import DT_S, MAX_PIXELS, Told
+from policies.remote_told import DT_S, MAX_PIXELS, Told
 from retake.errors import UserError
 
 TOKEN_VARIABLE = "RETAKE_POLICY_TOKEN"
