@@ -28,7 +28,7 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, cameras, controller, environment, export, graph, handover, recording, wire
+    from benchmarks import arm, cameras, controller, environment, export, graph, handover, recording, remote, wire
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -52,6 +52,8 @@ def all_figures() -> tuple[Figure, ...]:
                "exactly", 0, "", export.figures),
         Figure("export_frames_per_s", "the same: camera frames of 640x480 exported, reading included", "at least", 60,
                "frames/s", export.figures),
+        Figure("websocket_p99_ms", "openpi client -> retake serve -> chunk, 2 cameras 224x224, without the inference",
+               "at most", 8.0, "ms", remote.round_trip),
         Figure("takeover_latency_p99_ms", "take over -> first human-commanded joint motion", "at most", 60.0, "ms",
                graph.takeover_latency),
         Figure("handover_velocity_ratio", "200 switches, G1 and arm: peak commanded joint speed near them / in "
