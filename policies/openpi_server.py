@@ -21,13 +21,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
-from policies.openpi_wire import MAX_BYTES, WireError, pack, unpack
+from policies.openpi_wire import MAX_BYTES, WireError, pack, plain, unpack
 from policies.served_policy import ServedPolicy
 
 MAX_CLIENTS = 8  # each may have two messages of MAX_BYTES waiting
 BAD_IN_A_ROW = 20
 PING_S, PONG_S, OPEN_S = 5.0, 10.0, 5.0
-SAID = 300  # characters
 
 
 class PolicyService(threading.Thread):
@@ -100,7 +99,7 @@ class PolicyService(threading.Thread):
             await self._converse(socket)
         except ConnectionClosed as error:
             # on our side for a message that is too big, a broken frame, or silence
-            self._say(f"client {_who(socket)} ended: {str(error)[:SAID]}")
+            self._say(f"client {_who(socket)} ended: {plain(str(error))}")
         else:
             self._say(f"client {_who(socket)} ended")
         finally:
@@ -117,7 +116,7 @@ class PolicyService(threading.Thread):
             except (ValueError, RuntimeError) as error:  # the latter: torch's
                 bad += 1
                 self.n_refused += 1
-                self._say(f"refused ({self.n_refused} so far): {str(error)[:SAID]}")
+                self._say(f"refused ({self.n_refused} so far): {plain(str(error))}")
                 await socket.send(str(error))
                 if isinstance(error, RuntimeError):
                     return await socket.close(CloseCode.INTERNAL_ERROR, "the inference failed; see the text before")

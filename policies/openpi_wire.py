@@ -57,6 +57,12 @@ def unpack(data: bytes) -> Any:
         ) from error
 
 
+def plain(text: str, length: int = 300) -> str:
+    """What the other end wrote, in one line, for a person's terminal: its start, without control characters."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in line[:length])
+
+
 def _encode(value: Any) -> dict[bytes, Any]:
     if isinstance(value, np.ndarray | np.generic) and value.dtype.str in DTYPES:
         if isinstance(value, np.ndarray):

@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from policies.observation import Observation
-from policies.openpi_wire import MAX_BYTES, WireError, pack, unpack
+from policies.openpi_wire import MAX_BYTES, WireError, pack, plain, unpack
 from policies.remote_line import Line
 from policies.remote_terms import Terms
 
@@ -134,6 +134,7 @@ class RemotePolicy(threading.Thread):
         line = Line(socket)
         try:
             terms = self._agree(_read(await line.hear(self._patience.connect_s)))
+            self.trouble = f"{self._address} warms up; at most {self._patience.warm_up_s:g} s"
             await self._warm_up(line, terms)
             self.clear()
             self.terms, self.trouble = terms, ""
@@ -186,15 +187,15 @@ def _read(message: bytes | str) -> Any:
     """
     if isinstance(message, str):
         lines = [line for line in message.splitlines() if line.strip()]  # a traceback's last line says what
-        raise ValueError(f"the server says: {' '.join(lines[-1].split())[:300] if lines else 'nothing'}")
+        raise ValueError(f"the server says: {plain(lines[-1]) if lines else 'nothing'}")
     return unpack(message)
 
 
 def _reason(error: Exception) -> str:
     """In one line."""
     if isinstance(error, InvalidStatus):
-        said = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
-        return f"HTTP {error.response.status_code} {said or error.response.reason_phrase}"
+        said = (error.response.body or b"")[:200].decode("utf-8", "replace")
+        return f"HTTP {error.response.status_code} {plain(said or error.response.reason_phrase)}"
     if isinstance(error, ConnectionClosed):
-        return f"the connection ended: {error}"
-    return " ".join(str(error).split())[:400] or "it does not answer in time"
+        return f"the connection ended: {plain(str(error))}"
+    return plain(str(error), 1000) or "it does not answer in time"

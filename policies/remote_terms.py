@@ -179,7 +179,7 @@ def _check_keys(state_key: Any, image_keys: Any, robot: Robot) -> None:
 def _name(metadata: dict, address: str) -> str:
     """Our policies go by their weights, others by what is known of them."""
     sha256 = metadata.get("policy_sha256")
-    if isinstance(sha256, str) and sha256:
+    if isinstance(sha256, str) and sha256.isalnum() and sha256.isascii():
         return sha256[:16]
     return f"remote-{hashlib.sha256((address + repr(metadata)).encode()).hexdigest()[:9]}"
 

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from controllers.rigs import G1
+from policies.openpi_server import MAX_CLIENTS
 from policies.openpi_wire import MAX_BYTES, pack, unpack
 
 TOKEN = "a token of enough length"
@@ -112,6 +113,15 @@ def test_the_token(serve, openpi, pictures):
     assert openpi("127.0.0.1", service.port, api_key=TOKEN).infer(asked(pictures))["actions"].shape == (24, 17)
     with connect(f"ws://127.0.0.1:{service.port}", additional_headers={"Authorization": f"Bearer {TOKEN}"}) as socket:
         assert unpack(socket.recv())["robot"] == "g1"
+
+
+def test_there_is_room_for_eight(serve, openpi, pictures):
+    service = serve()
+    clients = [openpi("127.0.0.1", service.port) for _ in range(MAX_CLIENTS)]
+    with pytest.raises(InvalidStatus, match="503"):
+        openpi("127.0.0.1", service.port)
+    for client in clients:
+        assert client.infer(asked(pictures))["actions"].shape == (24, 17)
 
 
 def test_health_and_a_page_of_a_browser(serve):
