@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -68,8 +69,9 @@ class Relay:
 class OddServer(threading.Thread):
     """A websocket server on loopback that does with each connection whatever `talk` does."""
 
-    def __init__(self, talk: Callable[[ServerConnection], Awaitable[None]]) -> None:
+    def __init__(self, talk: Callable[[ServerConnection], Awaitable[None]], tls: ssl.SSLContext | None = None) -> None:
         super().__init__(daemon=True)
+        self._tls = tls
         self._talk, self._end, self._ready = talk, asyncio.Event(), threading.Event()
         self.port = 0
         self.start()
@@ -84,7 +86,8 @@ class OddServer(threading.Thread):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with serve(self._until_end, "127.0.0.1", 0, compression=None, max_size=None, close_timeout=0.1) as server:
+        async with serve(self._until_end, "127.0.0.1", 0, ssl=self._tls, compression=None, max_size=None,
+                         close_timeout=0.1) as server:
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._end.wait()

@@ -4,6 +4,8 @@ Whatever happens there is no chunk of it, the reason is said, and the client is 
 """
 
 import asyncio
+import ssl
+import subprocess
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
@@ -30,8 +32,9 @@ def ask():
     """`ask(port)` makes a client with its answers and what it became ready with; all are ended after the test."""
     clients: list[RemotePolicy] = []
 
-    def start(port: int, token: str = "", told: Told | None = None, patience: Patience | None = None):
-        answers, ready, address = SimpleQueue(), SimpleQueue(), f"ws://127.0.0.1:{port}"
+    def start(port: int, token: str = "", told: Told | None = None, patience: Patience | None = None,
+              where: str = "ws://127.0.0.1"):
+        answers, ready, address = SimpleQueue(), SimpleQueue(), f"{where}:{port}"
         terms_of = partial(agree, robot=ROBOT, told=told or Told(), address=address)
         client = RemotePolicy(address, token, terms_of, G1.home_action, ready.put, answers.put, patience)
         clients.append(client)
@@ -47,8 +50,8 @@ def odd():
     """`odd(talk)` starts a server that does so with each connection."""
     servers: list[OddServer] = []
 
-    def start(talk) -> OddServer:
-        servers.append(OddServer(talk))
+    def start(talk, tls=None) -> OddServer:
+        servers.append(OddServer(talk, tls))
         return servers[-1]
 
     yield start
@@ -257,6 +260,23 @@ def test_a_wrong_token_and_no_policy_server_at_all(serve, odd, ask):
 
     client, _, _ = ask(odd(silent).port, patience=Patience(connect_s=0.2))
     wait_until(lambda: "nothing came within 0.2 s" in client.trouble, "no metadata")
+
+
+def test_tls(odd, ask, tmp_path, monkeypatch):
+    """wss:// is for a certificate that this machine trusts, and no other."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost", "-out", cert, "-keyout", key]  # fmt: skip
+    subprocess.run(made, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    port = odd(openpi_like, tls).port
+    stranger, _, _ = ask(port, told=TOLD, where="wss://localhost")
+    wait_until(lambda: "certificate verify failed" in stranger.trouble, "refused by name")
+    stranger.close()
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    _, _, ready = ask(port, told=TOLD, where="wss://localhost")
+    assert ready.get(timeout=60).name.startswith("remote-")
 
 
 def test_the_newest_observation_is_asked_about(odd, ask, observation):
