@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from controllers.rigs import rig_of
-from retake import doctor_devices, doctor_machine, doctor_ros, preflight, up
+from retake import doctor_devices, doctor_machine, doctor_policy, doctor_ros, preflight, up
 from retake.arguments import Value, read_arguments
 from retake.camera_choice import read_cameras
 from retake.doctor_finding import Finding, Level, bad
 from retake.errors import UserError
 from retake.graph import make_graph
+from retake.remote_choice import is_remote
 
 CAMERA_S = 5.0
 G1_DOMAIN = 0  # the robot's own DDS domain
@@ -53,6 +54,8 @@ def checks(values: Mapping[str, Value], buses: Sequence[str]) -> Iterator[Check]
     yield doctor_machine.priority
     yield doctor_machine.governor
     yield from _graph(values)
+    if is_remote(str(values["policy"])):
+        yield partial(doctor_policy.server, str(values["policy"]), str(values["remote"]), rig)
     yield partial(doctor_machine.disk, Path(str(values["root"])))
     for bus in buses:
         yield partial(doctor_machine.can, bus)
