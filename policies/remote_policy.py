@@ -64,7 +64,7 @@ class RemotePolicy(threading.Thread):
         super().__init__(name="remote_policy", daemon=True)
         self._address, self._token, self._agree, self._home = address, token, agree, home
         self._on_ready, self._on_answer, self._patience = on_ready, on_answer, patience or Patience()
-        self._slot: Observation | None = None
+        self._slot: tuple[Observation, tuple[str, ...]] | None = None
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._wake = asyncio.Event()  # of the loop, as is `_end`
@@ -74,13 +74,13 @@ class RemotePolicy(threading.Thread):
         self.n_overtaken = self.n_connections = 0
         self.start()
 
-    def submit(self, observation: Observation) -> None:
-        """Ask about this; nothing happens while the server is not ready."""
+    def submit(self, observation: Observation, cameras: tuple[str, ...]) -> None:
+        """Ask about this, with pictures of these cameras; nothing happens while the server is not ready."""
         if self.terms is None:
             return
         with self._lock:
             self.n_overtaken += self._slot is not None
-            self._slot = observation
+            self._slot = observation, cameras
         self._loop.call_soon_threadsafe(self._wake.set)
 
     def clear(self) -> None:
@@ -137,9 +137,9 @@ class RemotePolicy(threading.Thread):
             self.trouble = f"{self._address} warms up; at most {self._patience.warm_up_s:g} s"
             await self._warm_up(line, terms)
             self.clear()
-            self.terms, self.trouble = terms, ""
             self.n_connections += 1
-            self._on_ready(terms)
+            self.terms, self.trouble = terms, ""
+            self._on_ready(terms)  # before the first chunk, which goes by its name
             while True:
                 await self._serve_slot(line, terms)
         finally:
@@ -154,11 +154,14 @@ class RemotePolicy(threading.Thread):
 
     async def _serve_slot(self, line: Line, terms: Terms) -> None:
         with self._lock:
-            observation, self._slot = self._slot, None
-        if observation is None:
+            taken, self._slot = self._slot, None
+        if taken is None:
             self._wake.clear()
             if self._slot is None:  # else it came in between, and its wake was cleared
                 await line.wait(self._wake, self._patience.ping_s, self._patience.pong_s)
+            return
+        observation, cameras = taken
+        if cameras != terms.cameras:  # made for the server before this one
             return
         start = time.perf_counter()
 

@@ -13,16 +13,17 @@ from retake.doctor_policy import server
 from retake.remote_choice import TOKEN_VARIABLE
 
 TOKEN = "a token of enough length"
+CALM = "answer_s=10"
 
 
 def test_a_server_that_fits(serve, checkpoint, monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     patient = dataclasses.replace(G1, camera_dt=10.0)  # however busy this machine is
-    found = server(f"ws://127.0.0.1:{serve(token=TOKEN).port}", "", patient)
+    found = server(f"ws://127.0.0.1:{serve(token=TOKEN).port}", CALM, patient)
     assert found.level is Level.GOOD
     assert f"{checkpoint.sha256[:16]}, cameras head, chest at 32x24, answers in" in found.seen
     hurried = dataclasses.replace(G1, camera_dt=1e-6)
-    found = server(f"ws://127.0.0.1:{serve(token=TOKEN).port}", "", hurried)
+    found = server(f"ws://127.0.0.1:{serve(token=TOKEN).port}", CALM, hurried)
     assert found.level is Level.NOTE and "some will not be asked about" in found.remedy
 
 

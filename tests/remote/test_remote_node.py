@@ -35,7 +35,7 @@ class Graph:
     """The node and what stands around it, in one executor."""
 
     def __init__(self, port: int) -> None:
-        arguments = ["-p", f"address:=ws://127.0.0.1:{port}"]
+        arguments = ["-p", f"address:=ws://127.0.0.1:{port}", "-p", "answer_s:=10.0"]
         rclpy.init(args=["--ros-args", "-r", "__ns:=/g1", *arguments], domain_id=DOMAIN)
         self.node = RemotePolicyNode()
         self.peer = rclpy.create_node("peer", use_global_arguments=False, namespace="g1")

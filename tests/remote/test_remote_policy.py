@@ -24,6 +24,7 @@ from policies.remote_told import Told
 ROBOT = Robot("g1", tuple(G1.layout.channels), G1.cameras)
 TOLD = Told("state", {"head": "cam_high"}, (24, 32), 0.05)
 TOKEN = "a token of enough length"
+CALM = Patience(connect_s=30.0, answer_s=30.0, pong_s=30.0)  # a busy machine is not what the tests are about
 ACTIONS = np.linspace(0, 1, 10 * 17).reshape(10, 17).astype(np.float32)
 
 
@@ -36,7 +37,7 @@ def ask():
               where: str = "ws://127.0.0.1"):
         answers, ready, address = SimpleQueue(), SimpleQueue(), f"{where}:{port}"
         terms_of = partial(agree, robot=ROBOT, told=told or Told(), address=address)
-        client = RemotePolicy(address, token, terms_of, G1.home_action, ready.put, answers.put, patience)
+        client = RemotePolicy(address, token, terms_of, G1.home_action, ready.put, answers.put, patience or CALM)
         clients.append(client)
         return client, answers, ready
 
@@ -67,6 +68,10 @@ def cable(serve):
     relay.close()
 
 
+def submit(client, observation) -> None:
+    client.submit(observation, ("head", "chest")[: len(observation.jpegs)])
+
+
 async def openpi_like(socket, answer=lambda n, observation: pack({"actions": ACTIONS})) -> None:
     """As openpi's server: metadata that say nothing, then an answer for each observation."""
     await socket.send(pack({}))
@@ -79,7 +84,7 @@ async def openpi_like(socket, answer=lambda n, observation: pack({"actions": ACT
 def test_what_our_server_answers_is_what_the_policy_says(serve, ask, observation, checkpoint):
     client, answers, ready = ask(serve(token=TOKEN).port, TOKEN)
     assert ready.get(timeout=60).name == checkpoint.sha256[:16] and client.trouble == ""
-    client.submit(observation)
+    submit(client, observation)
     done = answers.get(timeout=60)
     pictures = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)[..., ::-1] for jpeg in observation.jpegs]
     pictures = [cv2.resize(picture, (32, 24), interpolation=cv2.INTER_AREA) for picture in pictures]
@@ -92,7 +97,7 @@ def test_an_openpi_server(odd, ask, observation):
     server = odd(partial(openpi_like, answer=lambda n, o: (seen.put(o), pack({"actions": ACTIONS}))[1]))
     client, answers, ready = ask(server.port, told=replace(TOLD, prompt="lift"))
     assert ready.get(timeout=60).horizon == 0
-    client.submit(replace(observation, jpegs=observation.jpegs[:1]))
+    submit(client, replace(observation, jpegs=observation.jpegs[:1]))
     np.testing.assert_array_equal(answers.get(timeout=60).chunk, ACTIONS)
     said = [seen.get(timeout=60) for _ in range(3)][-1]  # two to warm it up
     assert set(said) == {"state", "cam_high", "prompt"} and said["cam_high"].shape == (24, 32, 3)
@@ -110,7 +115,7 @@ def test_nothing_is_asked_before_the_server_is_warm(odd, ask, observation):
 
     client, answers, ready = ask(odd(slow_first).port, told=TOLD)
     loop = begun.get(timeout=60)
-    client.submit(replace(observation, jpegs=observation.jpegs[:1]))
+    submit(client, replace(observation, jpegs=observation.jpegs[:1]))
     assert client.terms is None and ready.empty() and answers.empty() and "warms up" in client.trouble
     loop.call_soon_threadsafe(go_on.set)
     ready.get(timeout=60)
@@ -119,18 +124,18 @@ def test_nothing_is_asked_before_the_server_is_warm(odd, ask, observation):
 
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_a_half_open_connection(cable, ask, observation, is_asked):
-    client, answers, ready = ask(cable.port)
+    client, answers, ready = ask(cable.port, patience=Patience())
     ready.get(timeout=60)
     cable.cut()
     if is_asked:
-        client.submit(observation)
+        submit(client, observation)
         done = answers.get(timeout=60)
         assert done.chunk is None and "within" in done.refusal
     wait_until(lambda: client.terms is None, "the silence is noticed")
     wait_until(lambda: "within" in client.trouble or "handshake" in client.trouble, "the reason")
     cable.mend()
     ready.get(timeout=60)
-    client.submit(observation)
+    submit(client, observation)
     assert answers.get(timeout=60).chunk is not None and client.n_connections == 2
 
 
@@ -153,9 +158,9 @@ def test_a_server_that_takes_nothing(odd, ask, observation):
 
     told = replace(TOLD, image_size=(1500, 2000))
     large = cv2.imencode(".jpg", np.zeros((1500, 2000, 3), np.uint8))[1].tobytes()
-    client, answers, ready = ask(odd(deaf).port, told=told)
+    client, answers, ready = ask(odd(deaf).port, told=told, patience=Patience())
     ready.get(timeout=60)
-    client.submit(replace(observation, jpegs=(large,)))
+    submit(client, replace(observation, jpegs=(large,)))
     assert answers.get(timeout=60).chunk is None
     wait_until(lambda: client.terms is None, "the silence is noticed")
 
@@ -166,12 +171,12 @@ def test_the_server_is_started_again(serve, ask, observation):
     ready.get(timeout=60)
     service.close()
     wait_until(lambda: client.terms is None, "the end is noticed")
-    client.submit(observation)  # nobody is there: dropped
+    submit(client, observation)  # nobody is there: dropped
     wait_until(lambda: "refused" in client.trouble or "Connect call failed" in client.trouble, "the reason")
     serve(port=service.port)
     ready.get(timeout=60)
     assert answers.empty() and client.trouble == ""
-    client.submit(observation)
+    submit(client, observation)
     assert answers.get(timeout=60).chunk is not None
 
 
@@ -186,10 +191,10 @@ def test_an_answer_that_is_refused(odd, ask, observation, third, says):
     client, answers, ready = ask(server.port, told=TOLD)
     ready.get(timeout=60)
     seen = replace(observation, jpegs=observation.jpegs[:1])
-    client.submit(seen)
+    submit(client, seen)
     done = answers.get(timeout=60)
     assert done.chunk is None and says in done.refusal
-    client.submit(seen)
+    submit(client, seen)
     assert answers.get(timeout=60).chunk is not None and client.n_connections == 1
 
 
@@ -198,7 +203,7 @@ def test_garbage_ends_the_connection(odd, ask, observation, garbage):
     server = odd(partial(openpi_like, answer=lambda n, _: garbage if n == 3 else pack({"actions": ACTIONS})))
     client, answers, ready = ask(server.port, told=TOLD)
     ready.get(timeout=60)
-    client.submit(replace(observation, jpegs=observation.jpegs[:1]))
+    submit(client, replace(observation, jpegs=observation.jpegs[:1]))
     assert answers.get(timeout=60).chunk is None
     ready.get(timeout=60)
     assert client.n_connections == 2
@@ -217,7 +222,7 @@ def test_words_out_of_turn_are_no_answer(odd, ask, observation):
 
     client, answers, ready = ask(odd(twice).port, told=TOLD)
     ready.get(timeout=60)
-    client.submit(replace(observation, jpegs=observation.jpegs[:1]))
+    submit(client, replace(observation, jpegs=observation.jpegs[:1]))
     np.testing.assert_array_equal(answers.get(timeout=60).chunk, ACTIONS * 3)
     ready.get(timeout=60)
     assert client.n_connections == 2 and answers.empty()
@@ -247,7 +252,7 @@ def test_another_image_size_is_refused_by_name(odd, ask, checkpoint, observation
 
     client, answers, ready = ask(odd(square).port)
     ready.get(timeout=60)
-    client.submit(observation)
+    submit(client, observation)
     assert "a 64x48 picture for a policy that takes 48x48" in answers.get(timeout=60).refusal
 
 
@@ -279,6 +284,15 @@ def test_tls(odd, ask, tmp_path, monkeypatch):
     assert ready.get(timeout=60).name.startswith("remote-")
 
 
+def test_what_was_made_for_another_server_is_not_asked(serve, ask, observation):
+    client, answers, ready = ask(serve().port)
+    ready.get(timeout=60)
+    client.submit(observation, ("chest", "head"))
+    wait_until(lambda: client._slot is None, "it was looked at")
+    submit(client, observation)
+    assert answers.get(timeout=60).chunk is not None and answers.empty()
+
+
 def test_the_newest_observation_is_asked_about(odd, ask, observation):
     asked, go_on = SimpleQueue(), asyncio.Event()
 
@@ -295,11 +309,11 @@ def test_the_newest_observation_is_asked_about(odd, ask, observation):
     client, answers, ready = ask(odd(slow).port, told=TOLD)
     ready.get(timeout=60)
     seen = [replace(observation, jpegs=observation.jpegs[:1], state=np.full(17, number)) for number in (1.0, 2.0, 3.0)]
-    client.submit(seen[0])
+    submit(client, seen[0])
     number, loop = asked.get(timeout=60)
     assert number == 1.0
-    client.submit(seen[1])
-    client.submit(seen[2])
+    submit(client, seen[1])
+    submit(client, seen[2])
     loop.call_soon_threadsafe(go_on.set)
     assert [answers.get(timeout=60).observation for _ in range(2)] == [seen[0], seen[2]]
     assert asked.get(timeout=60)[0] == 3.0 and client.n_overtaken == 1

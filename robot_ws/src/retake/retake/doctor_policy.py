@@ -60,7 +60,7 @@ def _measured(asked: RemotePolicy, answers: SimpleQueue[RemoteAnswer], terms: Te
     period_ms = 1000 * INFERENCE_FRAMES * rig.camera_dt
     took_ms = []
     for k in range(PROBES):
-        asked.submit(Observation(k, (grey,) * len(terms.cameras), rig.home_action, k))
+        asked.submit(Observation(k, (grey,) * len(terms.cameras), rig.home_action, k), terms.cameras)
         done = _next(asked, answers)
         if done is None:
             return bad(NAME, asked.trouble, "look at the server")

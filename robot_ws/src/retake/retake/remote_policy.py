@@ -127,8 +127,8 @@ class RemotePolicyNode(Node):
         return self._pairing
 
     def _take(self, observation: Observation | None) -> None:
-        if observation is not None:
-            self.worker.submit(observation)
+        if observation is not None and self._pairing is not None:
+            self.worker.submit(observation, self._pairing.cameras)
 
     def _on_ready(self, terms: Terms) -> None:
         """In the worker: whose chunks follow, before the first of them."""
