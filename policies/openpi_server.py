@@ -27,6 +27,7 @@ from policies.served_policy import ServedPolicy
 MAX_CLIENTS = 8  # each may have two messages of MAX_BYTES waiting
 BAD_IN_A_ROW = 20
 PING_S, PONG_S, OPEN_S = 5.0, 10.0, 5.0
+SAY_S = 1.0
 
 
 class PolicyService(threading.Thread):
@@ -46,6 +47,7 @@ class PolicyService(threading.Thread):
         self.failure: OSError | None = None
         self.port = port
         self.n_answered = self.n_refused = 0
+        self._said_s = 0.0
 
     def run(self) -> None:
         """Serve until `close`."""
@@ -80,7 +82,7 @@ class PolicyService(threading.Thread):
         if urlsplit(request.path).path == "/healthz":
             return connection.respond(HTTPStatus.OK, "OK\n")
         if self._token and not self._knows(request.headers.get("Authorization", "")):
-            self._say(f"a client without the token was refused: {_who(connection)}")
+            self._refuse(f"a client without the token: {_who(connection)}")
             return connection.respond(HTTPStatus.UNAUTHORIZED, "the token is missing or wrong; send it as header "
                                       "Authorization: Api-Key TOKEN (api_key of openpi's client)\n")
         if self._clients >= MAX_CLIENTS:
@@ -115,8 +117,7 @@ class PolicyService(threading.Thread):
                 reply = await asyncio.get_running_loop().run_in_executor(self._inference, self._reply, message, total_s)
             except (ValueError, RuntimeError) as error:  # the latter: torch's
                 bad += 1
-                self.n_refused += 1
-                self._say(f"refused ({self.n_refused} so far): {plain(str(error))}")
+                self._refuse(plain(str(error)))
                 await socket.send(str(error))
                 if isinstance(error, RuntimeError):
                     return await socket.close(CloseCode.INTERNAL_ERROR, "the inference failed; see the text before")
@@ -127,6 +128,13 @@ class PolicyService(threading.Thread):
             self.n_answered += 1
             await socket.send(reply)
             total_s = time.perf_counter() - start
+
+    def _refuse(self, why: str) -> None:
+        """Count, and say it at most once a second: a stranger must not fill the terminal."""
+        self.n_refused += 1
+        if time.monotonic() - self._said_s >= SAY_S:
+            self._said_s = time.monotonic()
+            self._say(f"refused ({self.n_refused} so far): {why}")
 
     def _reply(self, message: bytes | str, total_s: float) -> bytes:
         if isinstance(message, str):
