@@ -28,8 +28,9 @@ from retake.arm_link import ArmLink
 from retake.diagnostics import Diagnostics
 from retake.dm_bus import BusError, MotorBus
 from retake.errors import UserError
-from retake.panel_calls import Calls
 from retake.parameters import declare
+from retake.rising_stamp import RisingStamp
+from retake.service_calls import Calls
 from retake.spin import STEADY, run
 
 PERIOD_S = 0.02
@@ -144,7 +145,7 @@ class LeaderArm(Node):
         names = tuple(f"leader {joint}" for joint in arm.YAM.joints)
         self._leaders = Leaders(rig, [ArmLink(MotorBus(given.interface, bus), names) for bus in buses])
         self._grasps: list[Grasp] = []  # while teleop has authority
-        self._authority, self._last = "", 0
+        self._authority, self._clock_stamp = "", RisingStamp(self)
         self._measured: np.ndarray | None = None  # the pose the robot has, (dim,)
         self._buttons = (False, False)  # of the tick before: dead man's, second
         self._calls = Calls(self, (TAKE_OVER, "rewind"))
@@ -183,7 +184,7 @@ class LeaderArm(Node):
         R, p = self._model.forward(np.concatenate([reading.q for reading in readings]))
         for k, (grasp, reading) in enumerate(zip(self._grasps, readings, strict=True)):
             grasp.follow(np.concatenate([p[k], rotations.from_matrix(R[k])]), reading.opening, reading.is_held)
-        if self._buttons[0] and (stamp := self._stamp()) is not None:
+        if self._buttons[0] and (stamp := self._clock_stamp.take()) is not None:
             action = np.concatenate([np.append(grasp.pose, grasp.gripper) for grasp in self._grasps])
             action = self._rig.layout.validated(action)
             self._teleop_action.publish(conversions.action_message(action, stamp, self._rig, DEVICE))
@@ -197,7 +198,7 @@ class LeaderArm(Node):
             self._ask("rewind")
         elif (begins[1] and self._authority != "rewind") or (begins[0] and self._authority == "rewind"):
             self._ask(TAKE_OVER)
-        if second and self._authority == "rewind" and (stamp := self._stamp()) is not None:
+        if second and self._authority == "rewind" and (stamp := self._clock_stamp.take()) is not None:
             self._rewind_action.publish(conversions.path_speed_message(-1.0, stamp, DEVICE))
 
     def _ask(self, service: str) -> None:
@@ -205,14 +206,6 @@ class LeaderArm(Node):
             self.get_logger().info(f"{service}: {text}" if success else f"{service} refused: {text}")
 
         self._calls.call(service, time.monotonic(), answered)
-
-    def _stamp(self) -> int | None:
-        """A new time, None while the clock has not moved."""
-        stamp = self.get_clock().now().nanoseconds
-        if stamp <= self._last:
-            return None
-        self._last = stamp
-        return stamp
 
     def _begin(self, measured: np.ndarray) -> list[Grasp]:
         hands = measured.reshape(len(self._leaders.readings), 8)

@@ -24,8 +24,9 @@ from trajectory_msgs.msg import JointTrajectory
 from controllers.rigs import Rig, rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
-from retake.panel_calls import Calls
 from retake.parameters import declare
+from retake.rising_stamp import RisingStamp
+from retake.service_calls import Calls
 from retake.spin import STEADY
 from retake.teleop_drive import Drive
 from retake.teleop_hands import Device, Hands, Reading, Shown
@@ -107,7 +108,7 @@ class TeleopDevice(Node):
         self._calls = Calls(self, (f"{name}/take_over", *CALLS))
         self._measured: tuple[np.ndarray, float] | None = None  # the pose (dim,) the robot has, when it came
         self._authority_ms, self._text = math.nan, ""
-        self._last_ns = 0
+        self._clock_stamp = RisingStamp(self)
         self._ticked_at, self._shown_at, self._held_up_at = time.monotonic(), 0.0, -math.inf
         self._has_asked_back = self._awaits_back = False
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
@@ -170,7 +171,7 @@ class TeleopDevice(Node):
         self._drive.release()
         is_held = reading.hands is not None or reading.rewind is not None
         if not has_robot:
-            self._last_ns = 0  # the next run of the world may have a clock that began anew
+            self._clock_stamp.restart()
             if is_held:
                 self._say(f"{self._whose()}; take over first")
         elif is_held and reading.rewind is None:
@@ -181,7 +182,7 @@ class TeleopDevice(Node):
         if self._measured is None or now - self._measured[1] > FRESH_S:
             self._say("the robot does not say where it is (measured_action): nothing moves")
             return
-        stamp = self._stamp()
+        stamp = self._clock_stamp.take()
         if stamp is None:
             return
         action = self._drive.move(hands, self._measured[0], stamp)
@@ -193,19 +194,11 @@ class TeleopDevice(Node):
         if self._grant.authority == "teleop" and not self._has_asked_back and not self._awaits_back:
             self._has_asked_back = self._awaits_back = True
             self._ask("rewind", now)
-        if self._grant.authority != "rewind" or (stamp := self._stamp()) is None:
+        if self._grant.authority != "rewind" or (stamp := self._clock_stamp.take()) is None:
             return
         self._has_asked_back = True
         self._rewind_action.publish(conversions.path_speed_message(speed, stamp, self.name))
         self.diagnostics.count("rewind_action")
-
-    def _stamp(self) -> int | None:
-        """The node's clock, ns; None while it has not moved since the last message."""
-        stamp = self.get_clock().now().nanoseconds
-        if stamp <= self._last_ns:
-            return None
-        self._last_ns = stamp
-        return stamp
 
     def _ask(self, service: str, now: float) -> None:
         """Call a service; a stop ends the stream here and now, whatever authority answers."""

@@ -25,7 +25,6 @@ from controllers.model import G1Model
 from controllers.rigs import Rig, rig_of
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
-from retake.panel_calls import Calls
 from retake.panel_desk import Desk
 from retake.panel_gate import address, check_address
 from retake.panel_inputs import Inputs
@@ -34,6 +33,8 @@ from retake.panel_robot import DrawnRobot
 from retake.panel_scene import PanelScene
 from retake.panel_status import AgeLimit, Status, age_s, tilt_deg
 from retake.parameters import declare
+from retake.rising_stamp import RisingStamp
+from retake.service_calls import Calls
 from retake.spin import STEADY, run
 
 PERIOD_S = 0.02  # teleop_action; everything slower is every n-th tick
@@ -88,7 +89,7 @@ class TeleopWeb(Node):
         self._pelvis: tuple[float, float] | None = None
         self._drawn = [rig.joint_names.index(name) for name in robot.joint_names]
         self._tick = 0
-        self._last_stamp_ns = 0
+        self._clock_stamp = RisingStamp(self)
         self._teleop_action = self.create_publisher(JointTrajectory, "teleop_action", qos.SEND)
         self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
@@ -147,12 +148,10 @@ class TeleopWeb(Node):
         new command."""
         action, speed = self._desk.action, self._desk.path_speed(now)
         if action is None and speed is None:
-            self._last_stamp_ns = 0  # another session may be in another run of the world, whose clock began anew
+            self._clock_stamp.restart()
             return
-        stamp_ns = self.get_clock().now().nanoseconds
-        if stamp_ns <= self._last_stamp_ns:
+        if (stamp_ns := self._clock_stamp.take()) is None:
             return
-        self._last_stamp_ns = stamp_ns
         if action is not None:
             self._teleop_action.publish(conversions.action_message(action, stamp_ns, self._rig, DEVICE))
             self._diagnostics.count("teleop_action")
