@@ -23,6 +23,15 @@ from tests.nodes.conftest import Probe, options
 TICK_S = 0.02
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A device beside an authority runs against the clock, with leases of 300 ms: not beside other work."""
+    for item in items:
+        if "tests/teleop/" in item.path.as_posix() and "bench" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.heavy)
+
+
+
 class Bench:
     """One robot with its authority; `add` puts a device beside it."""
 
