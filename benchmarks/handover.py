@@ -29,6 +29,7 @@ SWITCHES, REWINDS = 200, 15  # over both robots, per robot
 WINDOW_S = 0.25  # before and after a switch
 EPISODE_S = 11.0  # of the G1's policy; then a new world
 CHUNK_S, CHUNK_POINTS = 0.066, 16
+START_S = 1.0
 RATE_SMOOTH = 5  # commands: 10 ms at 500 Hz, the acceleration's grain
 SEED = 11
 
@@ -79,7 +80,8 @@ class Scene:
         self._is_arm = person.rig.arms is not None
         self._goal: np.ndarray | None = None
         self._since_ns = self._chunk_ns = 0
-        self.falls = self.drops = self.worlds = self.frames_lost = 0
+        self.falls = self.drops = self.worlds = 0
+        self.starts: list[int] = []  # ns, of the worlds
 
     def begin(self) -> None:
         """A new world, moved by the policy."""
@@ -87,6 +89,7 @@ class Scene:
             self.end()
         self._since_ns = self.person.new_world()["stamp_ns"]
         self.worlds += 1
+        self.starts.append(self._since_ns)
         self.person.call("hand_back")
 
     def end(self) -> None:
@@ -199,8 +202,9 @@ def _off(path: np.ndarray, back: np.ndarray, person: Person) -> tuple[float, flo
     return worst_m, worst_rad
 
 
-def ratios(person: Person, switches: list[int]) -> dict[str, float]:
-    """Peaks of commanded joint speed and acceleration around the switches beside those of undisturbed motion."""
+def ratios(person: Person, switches: list[int], starts: list[int]) -> dict[str, float | str]:
+    """Peaks of commanded joint speed and acceleration around the switches beside those of undisturbed motion; the first
+    second of a world, in which the robot is put on its feet, is none."""
     stamps, speeds = np.array(person.command_stamps), np.array(person.speeds)
     steps = np.diff(stamps) / 1e9
     fine = (steps > 0.0005) & (steps < 0.02)
@@ -216,8 +220,11 @@ def ratios(person: Person, switches: list[int]) -> dict[str, float]:
         bins = stamps[:-1] // window
         return np.array([inside[bins == b].max() for b in np.unique(bins[mask])])
 
-    near, calm = distance <= WINDOW_S, distance > 2 * WINDOW_S
-    result = {}
+    since = (stamps[:-1] - np.array([0, *starts])[np.searchsorted(starts, stamps[:-1])]) / 1e9
+    until = np.array([*starts, 2**62])[np.searchsorted(starts, stamps[:-1])] - stamps[:-1]
+    moves = (since > START_S) & (until > 2e8)
+    near, calm = moves & (distance <= WINDOW_S), moves & (distance > 2 * WINDOW_S)
+    result: dict[str, float | str] = {}
     for name, values in (("velocity", speeds[:-1]), ("acceleration", rates)):
         a, b = peaks(near & fine, values), peaks(calm & fine, values)
         k, joint = np.unravel_index(int(np.argmax(np.abs(values) * (near & fine)[:, None])), values.shape)
@@ -240,7 +247,7 @@ def main() -> int:
     scene = Scene(person, rng)
     scene.begin()
     switches = [stamp for _ in range(count // 2) for stamp in switch(scene, rng)]
-    result = ratios(person, switches) | {"switches": len(switches)}
+    result = ratios(person, switches, scene.starts) | {"switches": len(switches)}
     ways = [rewound(scene, rng) for _ in range(rewinds)]
     scene.end()
     worst = {"path_error_m": "path_m", "path_error_rad": "path_rad", "return_error_m": "return_m"}

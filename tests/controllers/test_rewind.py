@@ -9,7 +9,7 @@ from controllers.action_chunk import Refused
 from controllers.authority_core import MS, Authority, AuthorityCore
 from controllers.operators import HELD_NS
 from controllers.path_memory import REWIND_SHARE
-from controllers.rigs import YAM, G1, Rig
+from controllers.rigs import G1, YAM, Rig
 
 TICK, DT = 20 * MS, 0.02
 GRIPPER = 7
@@ -71,7 +71,7 @@ def test_the_robot_returns_along_its_own_path_at_a_bounded_speed(rig: Rig) -> No
     taken = np.array(robot.path)[:, :3]
     first = len(robot.path)
     assert robot.core.rewind()[0] and robot.core.authority is Authority.REWIND
-    robot.hold_rewind(6.0)
+    robot.hold_rewind(12.0)
     back = np.array(robot.path)[first:, :3]
     off = [np.linalg.norm(taken - p, axis=1).min() for p in back[30:]]
     assert max(off) < 0.01
@@ -86,14 +86,14 @@ def test_let_go_it_stops_and_forward_goes_where_it_was() -> None:
     robot.curved_path()
     end = robot.measured[:3].copy()
     robot.core.rewind()
-    robot.hold_rewind(1.0)
+    robot.hold_rewind(2.0)
     robot.tick(40)  # nobody holds it: the lease ends the motion, not the state
     stopped = robot.measured[:3].copy()
     robot.tick(50)
     np.testing.assert_allclose(robot.measured[:3], stopped, atol=1e-3)
     assert robot.provenance.reason == "rewind is not held" and robot.core.authority is Authority.REWIND
     assert np.linalg.norm(stopped - end) > 0.05
-    robot.hold_rewind(6.0, 1.0)
+    robot.hold_rewind(12.0, 1.0)
     np.testing.assert_allclose(robot.measured[:3], end, atol=0.004)
     assert robot.provenance.reason == "the end of the path"
 
@@ -103,14 +103,15 @@ def test_corrected_from_the_middle_the_undone_part_is_forgotten() -> None:
     start = robot.measured[:3].copy()
     robot.curved_path()
     robot.core.rewind()
-    robot.hold_rewind(1.2)
+    robot.hold_rewind(2.2)
+    robot.tick(30)
     middle = robot.measured[:3].copy()
     assert robot.core.take_over()[0] and robot.core.authority is Authority.TELEOP
     robot.drive(0.4, left_ee__x=-0.2)
     robot.tick(30)
     assert robot.core.rewind()[0]
     first = len(robot.path)
-    robot.hold_rewind(6.0)
+    robot.hold_rewind(12.0)
     back = np.array(robot.path)[first:, :3]
     assert np.linalg.norm(back - middle, axis=1).min() < 0.01  # by the place where it was corrected
     assert back[:, 1].max() < middle[1] + 0.01  # not by the way that was undone
@@ -128,12 +129,12 @@ def test_a_closed_gripper_opens_only_where_it_was_closed_and_only_when_asked() -
     robot.core.rewind()
     robot.hold_rewind(0.2)
     assert not robot.core.rewind()[0]  # no hand was closed here
-    robot.hold_rewind(5.0)
+    robot.hold_rewind(9.0)
     assert robot.provenance.reason == "left_gripper was closed here; rewind again opens it"
     assert robot.reference[GRIPPER] < 0.2
     np.testing.assert_allclose(robot.measured[:3], grasped, atol=0.015)
     assert robot.core.rewind()[0]
-    robot.hold_rewind(5.0)
+    robot.hold_rewind(9.0)
     assert robot.reference[GRIPPER] == pytest.approx(1.0, abs=0.06)
     assert robot.provenance.reason == "the start of the path"
 
@@ -146,7 +147,7 @@ def test_an_open_gripper_stays_open_where_it_was_closed_before() -> None:
     robot.drive(0.5, left_gripper=2.0)
     robot.drive(0.5, left_ee__z=0.2)
     robot.core.rewind()
-    robot.hold_rewind(1.5)
+    robot.hold_rewind(3.0)
     assert robot.reference[GRIPPER] == pytest.approx(1.0, abs=0.06)
 
 
@@ -158,10 +159,10 @@ def test_what_holds_the_robot_ends_the_way_back_but_not_the_way_forward() -> Non
     end = robot.measured[:3].copy()
     robot.core.rewind()
     robot.wall_x = end[0] + 0.02  # something came in between
-    robot.hold_rewind(4.0)
+    robot.hold_rewind(6.0)
     assert "something holds left_ee.position" in robot.provenance.reason
     assert robot.reference[0] - robot.measured[0] < 0.02  # and it is not pushed any further
-    robot.hold_rewind(3.0, 1.0)
+    robot.hold_rewind(6.0, 1.0)
     np.testing.assert_allclose(robot.measured[:3], end, atol=0.01)
 
 

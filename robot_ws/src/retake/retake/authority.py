@@ -66,8 +66,8 @@ class AuthorityNode(Node):
         self._reference = self.create_publisher(JointTrajectory, "reference", qos.SEND)
         self._provenance = self.create_publisher(DiagnosticStatus, "provenance", qos.SEND)
         self._policy_action = self.create_publisher(JointTrajectory, "policy_action", qos.SEND)
-        self._authority = self.create_publisher(String, "authority", qos.LATCHED)
-        self._segment = self.create_publisher(String, "segment", qos.LATCHED)
+        self._authority = self.create_publisher(String, "authority", qos.CHANGES)
+        self._segment = self.create_publisher(String, "segment", qos.CHANGES)
         self._said_segment = ""
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy

@@ -15,4 +15,6 @@ STREAM = QoSProfile(depth=10)  # subscriptions to streams of which each message 
 NEWEST = QoSProfile(depth=1)
 CAMERA = QoSProfile(depth=5)  # subscriptions to compressed images and their camera_info
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # what is true until it changes
+# The same where each change counts, for its publisher and the recorder: two of them may lie 20 ms apart
+CHANGES = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RECORD = QoSProfile(depth=2000)  # the recorder's subscriptions: 4 s of a 500 Hz topic may wait for the disk

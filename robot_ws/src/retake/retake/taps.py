@@ -67,7 +67,7 @@ class Taps:
     """Taps of several topics, emptied together."""
 
     def __init__(self, node: Node, topics: Mapping[str, type]) -> None:
-        self._taps = {name: Tap(node, kind, name, qos.LATCHED if name in LATCHED else qos.RECORD,
+        self._taps = {name: Tap(node, kind, name, qos.CHANGES if name in LATCHED else qos.RECORD,
                                 name in SEVERAL_WRITERS) for name, kind in topics.items()}
         self.last: dict[str, Received] = {}  # newest message per topic
         self.backlog_s = 0.0  # the longest that a message has waited; whoever reports it sets it back
