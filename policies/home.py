@@ -1,8 +1,8 @@
 """Where a policy is at home: how far a state is from those it was trained on, so that a person sees when it strays.
 
-`home.safetensors` in the checkpoint's folder holds training states (n, s) in the policy's normalised units and the edge:
-the distance that one training episode in its most unusual hundredth has from all the others. A distance of 1 is that
-edge. It speaks of the robot's pose only, not of what the cameras see, and it is no safety layer: it tells a teleoperator
+`home.safetensors` in the checkpoint's folder holds training states (n, s) in the policy's normalised units and the
+edge: the distance that one training episode in its most unusual hundredth has from all the others. A distance of 1 is
+that edge. It speaks of the robot's pose only, not of what the cameras see, and it is no safety layer: it tells a person
 how far back is far enough (recipe A4; RaC overlays a heat map, arXiv 2509.07953).
 """
 

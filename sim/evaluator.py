@@ -2,8 +2,9 @@
 
 Subscribes ground_truth/task (10 Hz), action_chunk (to know that the policy answers), provenance, authority and
 episode/event. Calls sim/reset, sim/run, episode/start, episode/success, episode/failure, episode/timeout, hand_back.
-Publishes evaluation (latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`, so a new
-start goes on where it was. Time limits are on sim time under the policy's authority: a person has all the time.
+Publishes evaluation (latched JSON: episodes, successes, seed). Lives without a recorder. Counts in the file `result`,
+so a new start goes on where it was. Time limits are on sim time under the policy's authority: a person has all the
+time.
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ SHOWN_BY = {  # how a row begins: tests
         "nodes/test_authority_core.py::test_chunk_that_ends_holds_its_last_point_and_keeps_authority",
         "system/test_kill.py::test_it_stands_on_when_others_die",
     ),
+    "a policy server elsewhere": (
+        "remote/test_remote_policy.py::test_a_half_open_connection",
+        "remote/test_remote_node.py::test_answers_while_there_is_a_server",
+    ),
     "a camera's cable": ("cameras/test_camera_realsense.py::test_an_unplugged_device_is_found_again",),
     "`joint_states`": (
         "nodes/test_whole_body_controller.py::test_publishes_nothing_without_state_or_with_half_of_it",
