@@ -104,7 +104,8 @@ class Rewind:
         way = self.way + self._speed * dt
         if self._speed < 0.0:
             return self._back_to(way)
-        self._is_asked = False
+        if self._speed > 0.0:
+            self._is_asked = False  # gone on instead; let go alone is how one reaches the other button
         self.way = min(way, self._path.length)
         return "the end of the path" if self._speed > 0.0 and way > self._path.length else ""
 

@@ -139,6 +139,37 @@ def test_a_closed_gripper_opens_only_where_it_was_closed_and_only_when_asked() -
     assert robot.provenance.reason == "the start of the path"
 
 
+def test_a_person_may_let_go_to_ask_for_the_hand_and_then_hold_on() -> None:
+    robot = Robot(YAM)
+    robot.core.take_over()
+    robot.drive(0.5, left_ee__x=0.2)
+    robot.drive(0.5, left_gripper=-2.0)
+    robot.drive(0.4, left_ee__z=0.2)
+    robot.core.rewind()
+    robot.hold_rewind(7.0)
+    assert "rewind again opens it" in robot.provenance.reason
+    robot.tick(40)  # the same hand presses both buttons, one after the other
+    assert robot.core.rewind()[0]
+    robot.tick(40)
+    assert robot.reference[GRIPPER] < 0.2  # nothing opens before the way back is held
+    robot.hold_rewind(7.0)
+    assert robot.reference[GRIPPER] == pytest.approx(1.0, abs=0.06)
+    assert robot.provenance.reason == "the start of the path"
+
+
+def test_asked_for_and_then_gone_forward_a_hand_stays_closed() -> None:
+    robot = Robot(YAM)
+    robot.core.take_over()
+    robot.drive(0.5, left_gripper=-2.0)
+    robot.drive(0.5, left_ee__z=0.2)
+    robot.core.rewind()
+    robot.hold_rewind(7.0)
+    assert robot.core.rewind()[0]
+    robot.hold_rewind(1.0, 1.0)
+    robot.hold_rewind(7.0)
+    assert robot.reference[GRIPPER] < 0.2 and "rewind again opens it" in robot.provenance.reason
+
+
 def test_an_open_gripper_stays_open_where_it_was_closed_before() -> None:
     robot = Robot(YAM)
     robot.core.take_over()
