@@ -39,9 +39,8 @@ def measure() -> dict[str, dict[str, Any]]:
     runs = {rig: _run(rig) for rig in ("g1", "yam")}
     worst = {key: max(run[key] for run in runs.values()) for key in
              ("velocity_ratio", "acceleration_ratio", "path_error_m", "path_error_rad", "return_error_m")}
-    detail = {rig: run for rig, run in runs.items()}
     return {
-        "handover_velocity_ratio": {"value": worst["velocity_ratio"], "peer": None, "runs": detail},
+        "handover_velocity_ratio": {"value": worst["velocity_ratio"], "peer": None, "runs": runs},
         "handover_acceleration_ratio": {"value": worst["acceleration_ratio"], "peer": None},
         "handover_frames_lost": {"value": sum(run["frames_lost"] for run in runs.values()), "peer": None},
         "rewind_path_error_m": {"value": worst["path_error_m"], "peer": None,

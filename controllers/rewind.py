@@ -33,7 +33,7 @@ class Rewind:
 
     def __init__(self, path: PathMemory, reference: np.ndarray, measured: np.ndarray, rig: Rig) -> None:
         """Begins at the end of `path`, at rest: `reference` (dim,) is asked for, the robot is at `measured` (dim,)."""
-        self._path, self._rig, self._layout = path, rig, rig.layout
+        self._path, self._layout = path, rig.layout
         self._grasps = list(rig.grasps)
         self._held = reference[self._grasps].copy()
         path.add(measured, reference)
