@@ -72,6 +72,11 @@ class ControlLoop:
         if self.reference_due:
             layout, dt = self.rig.layout, self.rig.reference_dt
             self.reference, self.clamped = layout.step_towards(self.reference, target, dt)
+        self.follow(self.reference)
+
+    def follow(self, reference: np.ndarray) -> None:
+        """One control_dt with a reference (dim,) that somebody else has limited already, as the authority does."""
+        self.reference = reference
         self.world.step(self._command)
         self.steps += 1
         self.sensors = self.world.sensors()

@@ -1,0 +1,210 @@
+"""One episode of a policy in one process: what the graph in lockstep does, with its own parts and none of its messages.
+
+The world under its own controller, the authority's core with its chunk player and limiter at every reference tick,
+pictures through the wire's JPEG. They are drawn only where an inference is due, which is most of what makes this fast.
+Times are those of the graph: who is handed back at the world's first tick starts at the next observation; an answer
+counts `latency_s` after its observation; the judge looks at ground truth ten times a second. So one policy and seed
+give one course of events, here and there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from controllers.action_chunk import Refused
+from controllers.authority_core import AuthorityCore
+from policies.chunk import chunk_times_ns
+from policies.executed import Executed
+from policies.inference import Answer, answer
+from policies.observation import Observation
+from policies.policy import ChunkPolicy
+from retake.camera_codec import to_jpeg
+from sim.cameras import CameraRig
+from sim.control_loop import ControlLoop
+from sim.tasks import task_spec
+
+INFERENCE_FRAMES = 6  # an observation is every sixth camera frame, as in the graph
+LATENCY_S = 0.1  # from an observation until its chunk counts, as in the graph in lockstep
+JUDGE_NS = 100_000_000
+
+
+class Execution(Protocol):
+    """How a policy's chunks follow each other."""
+
+    policy: ChunkPolicy
+
+    def begin(self) -> None:
+        """The policy has authority from now on; nothing from before counts."""
+
+    def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
+        """The chunk for an observation, given what was executed up to it and how late the chunk will count."""
+
+
+class EachChunkAnew:
+    """Every chunk by itself; what was executed before does not matter."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        self.policy = policy
+
+    def begin(self) -> None:
+        """Nothing is kept."""
+
+    def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
+        """The policy's chunk for the observation."""
+        return answer(self.policy, observation)
+
+
+@dataclass(frozen=True)
+class RolloutResult:
+    """One episode. `why`: success, fallen, dropped, timeout; `time_s` of the robot's clock from the first tick on.
+
+    `held_ticks`: reference ticks after the first chunk without a point of a chunk to play. `refused`: observations and
+    chunks that were not taken; `refusal` is the newest reason.
+    """
+
+    seed: int
+    outcome: str
+    why: str
+    time_s: float
+    held_ticks: int
+    refused: int
+    refusal: str
+    executed: Executed
+
+    @property
+    def falls(self) -> int:
+        """1 where the robot fell."""
+        return int(self.why == "fallen")
+
+
+class Rollout:
+    """World, controller and cameras of one task, built once for many episodes; use it in the thread that made it."""
+
+    def __init__(self, task: str, cameras: tuple[str, ...], latency_s: float = LATENCY_S, noise: bool = False) -> None:
+        """`cameras`: those the policy looks through, in its order; `noise`: of the sensors, off in the graph too.
+
+        Raises:
+            ValueError: the task or a camera is unknown, or the latency is negative.
+        """
+        spec = task_spec(task)
+        if unknown := [name for name in cameras if name not in spec.rig.cameras]:
+            raise ValueError(f"{task} has no camera {', '.join(unknown)}; allowed: {', '.join(spec.rig.cameras)}")
+        if not latency_s >= 0.0:
+            raise ValueError(f"latency {latency_s} s; allowed: 0 and more")
+        self.rig, self.cameras, self.latency_s = spec.rig, cameras, latency_s
+        self.task = spec.make(noise, 0)
+        self.drawing = CameraRig(view=spec.view)
+        self.on_frame: Callable[[int, np.ndarray], None] | None = None  # stamp, render state; at every camera frame
+        self._loop = ControlLoop(self.task.world)
+        self._step_ns, self._camera_ns = round(self.rig.control_dt * 1e9), round(self.rig.camera_dt * 1e9)
+        self._inference_ns = INFERENCE_FRAMES * self._camera_ns
+        self._start_ns = round(self.task.world.start_time_s * 1e9)
+        self._limit_ns = round(spec.max_episode_s * 1e9)
+
+    def run(self, seed: int, execution: Execution) -> RolloutResult:
+        """The episode of `seed`."""
+        self.begin(seed)
+        why, time_s = self.attempt(execution)
+        return self.result(why, time_s)
+
+    def begin(self, seed: int) -> None:
+        """The world of `seed`, at its first tick; nobody commands."""
+        self.task.randomise(seed)
+        self._loop.reset()
+        self._seed, self._core = seed, AuthorityCore(self.rig)
+        self._pending: tuple[int, tuple[int, np.ndarray, np.ndarray]] | None = None  # when a chunk counts, and it
+        self._executed: list[tuple[int, np.ndarray, int]] = []  # stamp, reference, stamp of the chunk
+        self._held_ticks = self._refused = 0
+        self._refusal = ""
+        self.task.update()
+        self._tick()
+
+    def attempt(self, execution: Execution) -> tuple[str, float]:
+        """Hand back to the policy and let it go on until success, failure or its time is over: why, and after how many
+        seconds since the hand-back."""
+        began_ns = self.hand_back(execution)
+        while True:
+            self.step(execution)
+            elapsed_ns = self.stamp_ns - began_ns
+            if (self.stamp_ns - self._start_ns) % JUDGE_NS:
+                continue
+            why = "success" if self.task.success() else self.task.failure()
+            if why or elapsed_ns > self._limit_ns:
+                return why or "timeout", elapsed_ns * 1e-9
+
+    def hand_back(self, execution: Execution) -> int:
+        """The policy commands, from its first observation after now on; returns the stamp, ns."""
+        for request in (self._core.stop, self._core.release_stop, self._core.hand_back):
+            request()  # stopped in between: a second attempt takes no chunk of the first
+        self._pending = None
+        execution.begin()
+        return self.stamp_ns
+
+    def result(self, why: str, time_s: float) -> RolloutResult:
+        """What has happened since `begin`."""
+        outcome = "success" if why == "success" else "failure"
+        return RolloutResult(
+            self._seed, outcome, why, time_s, self._held_ticks, self._refused, self._refusal, self.executed)
+
+    @property
+    def stamp_ns(self) -> int:
+        """Of the robot's clock."""
+        return self._start_ns + self._loop.steps * self._step_ns
+
+    @property
+    def executed(self) -> Executed:
+        """Every reference since `begin`."""
+        stamps, references, chunks = zip(*self._executed, strict=True)
+        return Executed(np.array(stamps), np.array(references), np.array(chunks))
+
+    def pictures(self) -> tuple[bytes, ...]:
+        """JPEG of what each of the policy's cameras sees now."""
+        drawn = self.drawing.draw(self.task.world.render_state(), self.cameras)
+        return tuple(to_jpeg(drawn[name]) for name in self.cameras)
+
+    def step(self, execution: Execution) -> None:
+        """One control_dt of everything."""
+        self._loop.follow(self._executed[-1][1])
+        if self._loop.reference_due:
+            self.task.update()
+            self._tick()
+        if self.on_frame is not None and self.stamp_ns % self._camera_ns == 0:
+            self.on_frame(self.stamp_ns, self.task.world.render_state())
+        if self.stamp_ns % self._inference_ns == 0 and self._pending is None:  # one inference at a time
+            self._observe(execution)
+
+    def _observe(self, execution: Execution) -> None:
+        state_ns = self._executed[-1][0]
+        observation = Observation(self.stamp_ns, self.pictures(), self._measured, state_ns)
+        done = execution.answer(observation, self.executed, self.latency_s)
+        if done.chunk is None:
+            return self._refuse(done.refusal)
+        config = execution.policy.config
+        chunk = observation.stamp_ns, chunk_times_ns(config.chunk_size, config.chunk_dt_ns), done.chunk
+        self._pending = self.stamp_ns + round(self.latency_s * 1e9), chunk
+
+    def _tick(self) -> None:
+        """The authority's reference for now."""
+        now = self.stamp_ns
+        if self._pending is not None and now >= self._pending[0]:
+            chunk, self._pending = self._pending[1], None
+            try:
+                self._core.offer_chunk(*chunk)
+            except Refused as refused:
+                self._refuse(str(refused))
+        self._measured = self._loop.measured_action
+        reference, provenance = self._core.tick(now, self._measured)
+        self._held_ticks += provenance.source == "hold" and provenance.chunk_stamp_ns > 0
+        self._executed.append((now, reference, provenance.chunk_stamp_ns))
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        self._refusal = reason
+
+    def close(self) -> None:
+        """Gives the OpenGL context back."""
+        self.drawing.close()
