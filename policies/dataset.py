@@ -1,17 +1,24 @@
-"""Recorded episodes as training samples: which episodes, split by episode, in an order that the seed alone decides."""
+"""Recorded episodes as training samples: which episodes, split by episode, which of their frames and how often."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rich.progress import track
 
-from policies.chunk import recorded_chunks
-from policies.episode_meta import META_NAME, read_meta
 from policies.frame_cache import CachedEpisode, cached_episode
 from policies.frames import shifted
+from policies.quality import return_of
+from policies.sampling import trajectory_weights
+from policies.segments import EVERY_DRIVEN, choose, parse_segments, weighted_spans
+from policies.sources import Source, sources_of
+
+THUMBNAIL = (4, 3)  # pixels: enough to tell one start from another
 
 
 class DatasetError(ValueError):
@@ -20,13 +27,16 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Samples:
-    """Every frame of some episodes. states (n, s) and chunks (n, chunk_size, a) in the channels' units."""
+    """The frames of some episodes that are learnt from. states (n, s), chunks (n, chunk_size, a) in the channels'
+    units; a sample of twice the weight (n,) is drawn twice as often; segment (n,) is the recorder's name for it."""
 
     names: list[str]
     episodes: list[CachedEpisode]
     where: np.ndarray  # (n, 2) episode, frame
     states: np.ndarray
     chunks: np.ndarray
+    weight: np.ndarray
+    segment: np.ndarray
 
     def images(self, index: np.ndarray, shifts: np.ndarray | None = None) -> np.ndarray:
         """Pictures (b, cameras, h, w, 3) uint8 of samples `index` (b,), each window moved by shifts (b, cameras, 2)."""
@@ -38,70 +48,120 @@ class Samples:
                 out[b, c] = pictures[c] if shifts is None else shifted(pictures[c], *shifts[b, c])
         return out
 
+    def frames_of(self) -> dict[str, int]:
+        """How many frames there are of each segment."""
+        return dict(Counter(self.segment.tolist()))
 
-def find_episodes(root: Path, outcomes: tuple[str, ...] = ("success",), task: str | None = None) -> list[Path]:
-    """Episode folders under root, by name, with one of the outcomes; at least one."""
-    if not Path(root).is_dir():
-        raise DatasetError(
-            f"{root} is no folder; allowed: a folder of episodes; record some with `retake collect` or `retake up`"
-        )
-    folders = [path.parent for path in sorted(Path(root).glob(f"*/{META_NAME}"))]
-    about = [read_meta(folder) for folder in folders]
-    every = zip(folders, about, strict=True)
-    pairs = [(f, a) for f, a in every if a["outcome"] in outcomes and task in (None, a["task"])]
-    chosen = [folder for folder, _ in pairs]
+
+def find_episodes(
+    roots: Path | Sequence[Path],
+    outcomes: tuple[str, ...] = ("success",),
+    task: str | None = None,
+    segments: str = EVERY_DRIVEN,
+) -> list[Source]:
+    """Episodes below the roots (folders of recordings, or LeRobot datasets), in the roots' order and by name, that have
+    one of the outcomes and some of the segments; at least one."""
+    roots = [roots] if isinstance(roots, Path) else list(roots)
+    weights = parse_segments(segments)
+    every: list[Source] = []
+    for root in roots:
+        if not root.is_dir():
+            raise DatasetError(
+                f"{root} is no folder; allowed: a folder of episodes or a LeRobot dataset; record some with "
+                "`retake collect` or `retake up`"
+            )
+        every += sources_of(root)
+    where = " and ".join(map(str, roots))
+    chosen = [e for e in every if e.meta["outcome"] in outcomes and task in (None, e.meta["task"])]
     if not chosen:
         raise DatasetError(
-            f"{root} holds {len(folders)} episodes, none with outcome {' or '.join(outcomes)}"
+            f"{where} holds {len(every)} episodes, none with outcome {' or '.join(outcomes)}"
             f"{f' of task {task}' if task else ''}; record or collect some, or choose --outcomes"
         )
-    kinds = {(a["robot"], a["task"]) for _, a in pairs}
+    kinds = {(e.meta["robot"], e.meta["task"]) for e in chosen}
     if len(kinds) > 1:
         raise DatasetError(
-            f"{root} mixes robots or tasks: {sorted(map(str, kinds))}; allowed: one of each; choose with --task"
+            f"{where} mixes robots or tasks: {sorted(map(str, kinds))}; allowed: one of each; choose with --task"
         )
-    return chosen
+    spans = {e.name: weighted_spans(e.meta, weights) for e in chosen}
+    kept = [e for e in chosen if any(weight > 0.0 for _, weight in spans[e.name])]
+    if not kept:
+        seen = sorted({span.name for each in spans.values() for span, _ in each})
+        raise DatasetError(f"{where} has no segment of --segments {segments}; there are: {', '.join(seen)}")
+    twice = [name for name, n in Counter(e.name for e in kept).items() if n > 1]
+    if twice:
+        raise DatasetError(f"{where}: episode {twice[0]} is there twice; allowed: once; leave one --data out")
+    return kept
 
 
-def split_episodes(folders: list[Path], fraction: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Training and validation folders; whole episodes, since neighbouring frames are nearly the same picture."""
-    order = np.random.default_rng([seed, 0]).permutation(len(folders))
-    n = min(max(1, round(fraction * len(folders))), len(folders) - 1) if fraction > 0 else 0
+def split_episodes(episodes: list[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:
+    """Training and validation episodes; whole ones, since neighbouring frames are nearly the same picture."""
+    order = np.random.default_rng([seed, 0]).permutation(len(episodes))
+    n = min(max(1, round(fraction * len(episodes))), len(episodes) - 1) if fraction > 0 else 0
     held_out = set(order[:n].tolist())
     return (
-        [f for i, f in enumerate(folders) if i not in held_out],
-        [f for i, f in enumerate(folders) if i in held_out],
+        [e for i, e in enumerate(episodes) if i not in held_out],
+        [e for i, e in enumerate(episodes) if i in held_out],
     )
 
 
 def load_samples(
-    folders: list[Path], cache: Path, cameras: tuple[str, ...], width: int, height: int, quiet: bool = True
+    sources: Sequence[Source],
+    cache: Path,
+    cameras: tuple[str, ...],
+    width: int,
+    height: int,
+    quiet: bool = True,
+    segments: str = EVERY_DRIVEN,
+    weighting: str = "uniform",
+    temperature: float = 0.1,
 ) -> Samples:
-    """Open the episodes through the frame cache; all must have the same channels."""
+    """Open the episodes through the frame cache; all must have the same channels. For segments and weights see
+    `policies.segments` and `policies.sampling`."""
     episodes = [
-        cached_episode(f, cache, cameras, width, height) for f in track(folders, "reading episodes", disable=quiet)
+        cached_episode(s, cache, cameras, width, height) for s in track(sources, "reading episodes", disable=quiet)
     ]
-    for folder, episode in zip(folders, episodes, strict=True):
+    for source, episode in zip(sources, episodes, strict=True):
         if episode.channels != episodes[0].channels:
             raise DatasetError(
-                f"{folder} has channels {episode.channels}; allowed: those of {folders[0]}; keep robots apart"
+                f"{source.name} has channels {episode.channels}; allowed: those of {sources[0].name}; keep robots apart"
             )
         if not len(episode.images):
-            raise DatasetError(f"{folder} holds no camera frame with a state; allowed: at least one; leave it out")
-    chunks = [recorded_chunks(e.frame_stamps_ns, e.label, e.label_stamps_ns, e.channels) for e in episodes]
-    where = np.concatenate([[(i, k) for k in range(len(e.images))] for i, e in enumerate(episodes)])
+            raise DatasetError(f"{source.name} holds no camera frame with a state; allowed: one at least; leave it out")
+    weights = parse_segments(segments)
+    chosen = [choose(episode, source.meta, weights) for source, episode in zip(sources, episodes, strict=True)]
+    where = np.concatenate([np.stack([np.full(len(c.frames), i), c.frames], 1) for i, c in enumerate(chosen)])
+    if not len(where):
+        raise DatasetError(f"no frame of --segments {segments} is followed by enough of them; choose other segments")
+    often = _trajectory_weights(sources, episodes, weighting, temperature)
     return Samples(
-        [f.name for f in folders], episodes, where, np.concatenate([e.state for e in episodes]), np.concatenate(chunks)
+        [s.name for s in sources],
+        episodes,
+        where,
+        np.concatenate([e.state[c.frames] for e, c in zip(episodes, chosen, strict=True)]),
+        np.concatenate([c.chunks for c in chosen]),
+        np.concatenate([c.weight for c in chosen]) * often[where[:, 0]],
+        np.concatenate([c.segment for c in chosen]),
     )
 
 
-def batch_at(step: int, batch_size: int, n_samples: int, seed: int) -> np.ndarray:
-    """Sample indices (batch_size,) of training step `step`: consecutive pieces of one shuffle per epoch. A function of
-    the step alone, so that a resumed run sees what an uninterrupted one would."""
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = positions // n_samples
-    index = np.empty(batch_size, np.int64)
-    for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, 1, int(epoch)]).permutation(n_samples)
-        index[epochs == epoch] = order[positions[epochs == epoch] % n_samples]
-    return index
+def _trajectory_weights(
+    sources: Sequence[Source], episodes: Sequence[CachedEpisode], weighting: str, temperature: float
+) -> np.ndarray:
+    """(n,) per episode, from its return and how it starts: state, and a thumbnail of each camera."""
+    if weighting == "uniform":
+        return np.ones(len(sources))
+    returns = [return_of(s.meta) for s in sources]
+    unknown = [s.name for s, value in zip(sources, returns, strict=True) if value is None]
+    if unknown:
+        raise DatasetError(
+            f"{unknown[0]} has no return, since nobody judged it; allowed with --weighting {weighting}: success or "
+            "failure; judge it with `retake episodes`, or leave it out with --outcomes"
+        )
+    starts = [np.concatenate([e.state[0], *map(_thumbnail, e.images[0])]) for e in episodes]
+    return trajectory_weights([value or 0.0 for value in returns], np.array(starts), weighting, temperature)
+
+
+def _thumbnail(picture: np.ndarray) -> np.ndarray:
+    """Brightness of THUMBNAIL pixels, flat."""
+    return cv2.resize(picture, THUMBNAIL, interpolation=cv2.INTER_AREA).mean(axis=-1).ravel()

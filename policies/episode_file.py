@@ -22,6 +22,7 @@ __all__ = ["Episode", "EpisodeError", "EpisodeWriter", "LogMessage", "episode_fo
            "read_episode", "read_meta", "read_messages", "repair", "typestore", "write_meta"]
 
 LOG_NAME = "episode.mcap"
+DEMONSTRATED = "expert_action"  # what a demonstrator wanted, recorded where `reference` was disturbed on purpose
 _TRAJECTORY, _IMAGE = "trajectory_msgs/msg/JointTrajectory", "sensor_msgs/msg/CompressedImage"
 
 

@@ -10,10 +10,15 @@ MAX_SHIFT_PX = 4
 
 def decode_frame(jpeg: bytes, width: int, height: int) -> np.ndarray:
     """JPEG to (height, width, 3) uint8 RGB, area-averaged; the source has the same shape and no fewer pixels."""
+    return shrink(decode_jpeg(jpeg), width, height)
+
+
+def decode_jpeg(jpeg: bytes) -> np.ndarray:
+    """JPEG to RGB (h, w, 3) uint8 as large as it is."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if picture is None:
         raise ValueError(f"{len(jpeg)} bytes are no JPEG; allowed: a whole baseline JPEG; check the camera's driver")
-    return shrink(picture[..., ::-1], width, height)
+    return picture[..., ::-1]
 
 
 def shrink(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -23,11 +23,11 @@ def run(args: argparse.Namespace) -> int:
     """Write it and say what it holds."""
     policy = load_checkpoint(args.checkpoint).policy
     config = policy.config
-    folders = find_episodes(args.data)
-    samples = load_samples(folders, args.data / CACHE_NAME, config.cameras, config.width, config.height)
+    episodes = find_episodes(args.data)
+    samples = load_samples(episodes, args.data / CACHE_NAME, config.cameras, config.width, config.height)
     if samples.episodes[0].channels != config.state_channels:
         raise ValueError(f"{args.data} has channels {samples.episodes[0].channels}; allowed: {config.state_channels}")
     home = make_home(samples.states, np.asarray(samples.where)[:, 0], policy.state_normaliser)
     save_home(args.checkpoint, home)
-    print(f"{len(home.states)} states of {len(folders)} episodes, edge {home.edge:.3f} half ranges: {args.checkpoint}")
+    print(f"{len(home.states)} states of {len(episodes)} episodes, edge {home.edge:.3f} half ranges: {args.checkpoint}")
     return 0

@@ -19,9 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from policies.episode_file import EpisodeWriter, typestore
+from policies.episode_file import DEMONSTRATED, EpisodeWriter, typestore
 from policies.episode_meta import META_NAME, is_unfinished, read_meta
-from policies.frame_cache import DEMONSTRATED
 from policies.lerobot_files import LeRobotError, column_values, read_episode_rows, read_info, read_parquet, read_tasks
 from policies.lerobot_format import IMAGES, LEARNED, dataset_path, is_ours
 from policies.lerobot_rows import FPS_TOLERANCE, POLICY_ACTION
@@ -77,10 +76,9 @@ class LeRobotImport:
             if "imported_from" not in read_meta(folder):
                 raise LeRobotError(f"{folder} is being recorded; import to another folder")
             shutil.rmtree(folder)
-        outcome, by = self._judgement(row)
-        stamps, wanted_s, columns = self._columns(row)
-        meta = self._meta(row, stamps, columns)
-        pictures = {key: self._pictures(key, row, wanted_s) for key in self._cameras}
+        outcome, by = self.judgement(row)
+        meta, stamps, columns = self.told(row)
+        pictures = self.pictures(row)
         writer = EpisodeWriter(folder, meta)
         try:
             self._write_rows(writer, stamps, columns, pictures)
@@ -93,6 +91,33 @@ class LeRobotImport:
             shutil.rmtree(folder)
             raise
         return True
+
+    def told(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray]]:
+        """What the dataset says of an episode, in the terms of episode.json and without how it ended; stamps (n,) ns of
+        its rows, and the vectors (n, c) by the topic that they go to."""
+        stamps, _, columns = self._columns(row)
+        return self._meta(row, stamps, columns), stamps, columns
+
+    def pictures(self, row: dict[str, Any]) -> dict[str, Iterator[np.ndarray]]:
+        """By the key of each camera, one picture (h, w, 3) uint8 BGR per stamp, decoded as they are asked for."""
+        times_s = self._columns(row)[1]
+        return {key: self._pictures(key, row, times_s) for key in self._cameras}
+
+    def files(self, row: dict[str, Any]) -> list[Path]:
+        """Where the rows and the pictures of an episode are stored, perhaps with others."""
+        videos = [key for key in self._cameras if self.info["features"][key]["dtype"] == "video"]
+        return [self._file(row, "data"), *(self._file(row, f"videos/{key}") for key in videos)]
+
+    def judgement(self, row: dict[str, Any]) -> tuple[str, str]:
+        """How an episode ended, and who says so."""
+        if row.get("outcome"):
+            return row["outcome"], row["outcome_by"]
+        if "next.success" in self.info["features"]:
+            return JUDGED[0 if column_values(self._episode_table(row), "next.success").any() else 1], "dataset"
+        if self._plan.outcome is None:
+            raise LeRobotError(f"{self.root} does not say whether its episodes succeeded; say it with --outcome "
+                               "success or failure")
+        return self._plan.outcome, "import"
 
     def _write_rows(self, writer: EpisodeWriter, stamps: np.ndarray, columns: dict[str, np.ndarray],
                     pictures: dict[str, Iterator[np.ndarray]]) -> None:  # fmt: skip
@@ -142,8 +167,7 @@ class LeRobotImport:
         return stamps[:: self._every], times_s[:: self._every], values
 
     def _episode_table(self, row: dict[str, Any]) -> pa.Table:
-        where = {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
-        path = dataset_path(self.root, self.info["data_path"], **where)
+        path = self._file(row, "data")
         if self._table is None or self._table[0] != path:
             self._table = path, read_parquet(path)
         table = self._table[1]
@@ -153,23 +177,17 @@ class LeRobotImport:
                                f"{row['length']}; `retake validate` says more; restore it from a copy")
         return table
 
+    def _file(self, row: dict[str, Any], what: str) -> Path:
+        """`what`: data, or videos/KEY."""
+        where = {name: row[f"{what}/{name}"] for name in ("chunk_index", "file_index")}
+        template = self.info["data_path" if what == "data" else "video_path"]
+        return dataset_path(self.root, template, video_key=what.removeprefix("videos/"), **where)
+
     def _pictures(self, key: str, row: dict[str, Any], times_s: np.ndarray) -> Iterator[np.ndarray]:
         if self.info["features"][key]["dtype"] == "image":
             stored = self._episode_table(row)[key].to_pylist()[:: self._every]
             return (decode_picture(cell["bytes"]) for cell in stored)
-        where = {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
-        path = dataset_path(self.root, self.info["video_path"], video_key=key, **where)
-        return read_frames(path, row[f"videos/{key}/from_timestamp"] + times_s, TOLERANCE_S)
-
-    def _judgement(self, row: dict[str, Any]) -> tuple[str, str]:
-        if row.get("outcome"):
-            return row["outcome"], row["outcome_by"]
-        if "next.success" in self.info["features"]:
-            return JUDGED[0 if column_values(self._episode_table(row), "next.success").any() else 1], "dataset"
-        if self._plan.outcome is None:
-            raise LeRobotError(f"{self.root} does not say whether its episodes succeeded; say it with --outcome "
-                               "success or failure")
-        return self._plan.outcome, "import"
+        return read_frames(self._file(row, f"videos/{key}"), row[f"videos/{key}/from_timestamp"] + times_s, TOLERANCE_S)
 
     def _meta(self, row: dict[str, Any], stamps: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, Any]:
         meta = {"task": row["tasks"][0]} | (json.loads(row["episode_json"]) if self._exact else self._told(row, stamps))

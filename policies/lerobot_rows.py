@@ -17,8 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from policies.episode_file import LOG_NAME, Episode, EpisodeError, read_episode, read_messages, typestore
-from policies.frame_cache import DEMONSTRATED
+from policies.episode_file import (
+    DEMONSTRATED,
+    LOG_NAME,
+    Episode,
+    EpisodeError,
+    read_episode,
+    read_messages,
+    typestore,
+)
 
 POLICY_ACTION = "policy_action"
 INTERVENTIONS = ("recovery", "correction")

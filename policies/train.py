@@ -15,8 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from policies.checkpoint import KINDS
 from policies.dataset import find_episodes, load_samples, split_episodes
-from policies.episode_file import read_episode
-from policies.episode_meta import OUTCOMES, read_meta
+from policies.episode_meta import OUTCOMES
 from policies.home import make_home, save_home
 from policies.train_state import STATE_NAME, ResumeError
 from policies.trainer import VALIDATION_SAMPLES, TrainConfig, Trainer
@@ -54,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     torch.set_num_threads(args.threads)
     console = Console()
-    folders = find_episodes(args.data, tuple(args.outcomes), args.task)
-    about = read_meta(folders[0])
-    cameras = tuple(args.cameras or sorted(read_episode(folders[0]).images))
+    episodes = find_episodes(args.data, tuple(args.outcomes), args.task)
+    about = episodes[0].meta
+    cameras = tuple(args.cameras or sorted(episodes[0].read().pictures))
     width, height = _size(args.size)
-    parts = split_episodes(folders, args.validation, args.seed)
+    parts = split_episodes(episodes, args.validation, args.seed)
     cache = args.data / CACHE_NAME
     quiet = not console.is_terminal
     train = load_samples(parts[0], cache, cameras, width, height, quiet)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from policies.checkpoint import KINDS, save_checkpoint
-from policies.dataset import Samples, batch_at
+from policies.dataset import Samples
 from policies.frames import random_colours, random_shifts
 from policies.normalise import Normaliser
 from policies.policy import Batch, PolicyConfig
+from policies.sampling import Shuffle
 from policies.train_state import load_state, save_state
 
 EXECUTED = slice(1, 8)  # points 0.13-0.53 s: what is executed of a chunk when a new one comes every 0.4 s
@@ -54,6 +55,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        self.shuffle = Shuffle(train.weight, config.seed)
         self.states, self.chunks = state.encode(train.states), action.encode(train.chunks)
         self.n_steps_done = 0
         self.total_steps: int | None = None
@@ -90,7 +92,7 @@ class Trainer:
     def _batch(self, step: int) -> tuple[Batch, torch.Generator]:
         """The samples of a step, augmented, and the generator of its noise: functions of (seed, step)."""
         rng = np.random.default_rng([self.config.seed, 2, step])
-        index = batch_at(step, self.config.batch_size, len(self.train.where), self.config.seed)
+        index = self.shuffle.batch(step, self.config.batch_size)
         n_cameras = len(self.policy.config.cameras)
         shifts = random_shifts(rng, len(index), n_cameras)
         gain, offset = random_colours(rng, len(index), n_cameras)

@@ -7,8 +7,9 @@ import pytest
 from conftest import write_episode
 
 import policies.frame_cache
-from policies.dataset import DatasetError, batch_at, find_episodes, load_samples, split_episodes
-from policies.frames import decode_frame, shifted
+from policies.dataset import DatasetError, find_episodes, load_samples, split_episodes
+from policies.frames import shifted, shrink
+from policies.sources import Recording
 
 CAMERAS = ("chest", "head")
 
@@ -37,44 +38,37 @@ def test_samples_hold_what_was_recorded(recordings):
 def test_what_the_demonstrator_wanted_is_learnt_not_what_was_disturbed(tmp_path):
     for name, disturbance in (("clean", 0.0), ("disturbed", 0.03)):
         write_episode(tmp_path / name, 0, 4, disturbance=disturbance)
-    clean, disturbed = (load_samples([tmp_path / n], tmp_path, CAMERAS, 64, 48) for n in ("clean", "disturbed"))
+    clean, disturbed = (
+        load_samples([Recording(tmp_path / name)], tmp_path, CAMERAS, 64, 48) for name in ("clean", "disturbed")
+    )
     np.testing.assert_allclose(disturbed.chunks, clean.chunks)
 
 
 def test_frames_are_decoded_once(recordings, tmp_path, monkeypatch):
     decoded = []
 
-    def counted(jpeg, width, height):
+    def counted(picture, width, height):
         decoded.append(1)
-        return decode_frame(jpeg, width, height)
+        return shrink(picture, width, height)
 
-    monkeypatch.setattr(policies.frame_cache, "decode_frame", counted)
-    folders = find_episodes(recordings)[:2]
-    first = load_samples(folders, tmp_path, CAMERAS, 64, 48)
+    monkeypatch.setattr(policies.frame_cache, "shrink", counted)
+    episodes = find_episodes(recordings)[:2]
+    first = load_samples(episodes, tmp_path, CAMERAS, 64, 48)
     assert len(decoded) == 2 * 12 * 2
-    shutil.copytree(folders[0], tmp_path / "moved")  # the content is the key, not the path
-    second = load_samples([tmp_path / "moved", folders[1]], tmp_path, CAMERAS, 64, 48)
+    shutil.copytree(episodes[0].folder, tmp_path / "moved")  # the content is the key, not the path
+    second = load_samples([Recording(tmp_path / "moved"), episodes[1]], tmp_path, CAMERAS, 64, 48)
     assert len(decoded) == 2 * 12 * 2
     np.testing.assert_array_equal(first.images(np.arange(24)), second.images(np.arange(24)))
-    load_samples(folders[:1], tmp_path, CAMERAS, 32, 24)  # another size is another entry
+    load_samples(episodes[:1], tmp_path, CAMERAS, 32, 24)  # another size is another entry
     assert len(decoded) == 3 * 12 * 2
 
 
-def test_order_is_a_function_of_the_seed_and_visits_everything_once_an_epoch():
-    batches = np.concatenate([batch_at(step, 7, 21, seed=3) for step in range(6)])
-    assert sorted(batches[:21]) == sorted(batches[21:]) == list(range(21))
-    assert not np.array_equal(batches[:21], batches[21:])
-    np.testing.assert_array_equal(batch_at(4, 7, 21, seed=3), batches[28:35])
-    assert not np.array_equal(batch_at(4, 7, 21, seed=4), batches[28:35])
-    assert sorted(np.concatenate([batch_at(s, 10, 15, 0) for s in range(3)])) == sorted(list(range(15)) * 2)
-
-
 def test_split_keeps_episodes_whole(recordings):
-    folders = find_episodes(recordings)
-    train, held_out = split_episodes(folders, 0.25, seed=0)
-    assert len(held_out) == 1 and sorted(train + held_out) == folders
-    assert split_episodes(folders, 0.25, seed=0) == (train, held_out)
-    assert split_episodes(folders[:1], 0.5, seed=0) == (folders[:1], [])
+    episodes = find_episodes(recordings)
+    train, held_out = split_episodes(episodes, 0.25, seed=0)
+    assert len(held_out) == 1 and sorted(train + held_out, key=lambda e: e.name) == episodes
+    assert split_episodes(episodes, 0.25, seed=0) == (train, held_out)
+    assert split_episodes(episodes[:1], 0.5, seed=0) == (episodes[:1], [])
 
 
 def test_shift_moves_the_window():
@@ -85,9 +79,9 @@ def test_shift_moves_the_window():
 
 
 def test_missing_camera_and_bad_numbers_are_refused(recordings, tmp_path):
-    folder = find_episodes(recordings)[0]
+    episode = find_episodes(recordings)[0]
     with pytest.raises(ValueError, match="camera wrist was not recorded; there are: chest, head"):
-        load_samples([folder], tmp_path, ("wrist",), 64, 48)
+        load_samples([episode], tmp_path, ("wrist",), 64, 48)
     write_episode(tmp_path / "20260101-000000-0", 0, 3)
     with pytest.raises(ValueError, match="same aspect ratio"):
-        load_samples([tmp_path / "20260101-000000-0"], tmp_path, CAMERAS, 64, 64)
+        load_samples([Recording(tmp_path / "20260101-000000-0")], tmp_path, CAMERAS, 64, 64)
