@@ -56,11 +56,17 @@ def weighted_spans(meta: dict, weights: dict[str, float]) -> list[tuple[Span, fl
 
     An episode that does not say who drove is taken as one person's.
     """
-    spans = segments(meta) or [Span("teleop", meta["started_ns"] or 0, meta["ended_ns"] or 0)]
+    spans = segments(meta)
+    if not spans and (meta.get("segments") or meta["authority"]):
+        raise ValueError(
+            f"{meta['id']} did not end, so nobody knows its segments; allowed: episodes that ended; "
+            "what a killed recorder left is repaired at its next start"
+        )
+    spans = spans or [Span("teleop", meta["started_ns"] or 0, meta["ended_ns"] or 0)]
     unknown = sorted({span.name for span in spans} - set(SEGMENTS))
     if unknown:
         raise ValueError(
-            f"{meta.get('id', 'an episode')} has segment {unknown[0]!r}; allowed: {', '.join(SEGMENTS)}; leave the "
+            f"{meta['id']} has segment {unknown[0]!r}; allowed: {', '.join(SEGMENTS)}; leave the "
             "episode out, or update retake"
         )
     drivers = {span.name for span in spans} & DRIVERS
