@@ -14,10 +14,14 @@ from torch.nn import functional
 
 from policies.normalise import Normaliser
 from policies.policy import Batch, ChunkPolicy, FilmBlock, PolicyConfig
+from policies.predictor import TEMPORAL_ENSEMBLING
+from policies.prefix import Prefix
 
 
 class ActPolicy(ChunkPolicy):
     """One forward pass, nothing random but the training noise."""
+
+    execution = TEMPORAL_ENSEMBLING
 
     def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
         super().__init__(config, state, action)
@@ -38,7 +42,9 @@ class ActPolicy(ChunkPolicy):
         return functional.l1_loss(self.decode(context), batch.chunk)
 
     @torch.no_grad()
-    def sample(self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The one chunk (b, chunk_size, a) per observation; the generator is not used."""
-        empty = torch.empty(len(state), self.config.chunk_size, len(self.config.action_channels))
-        return self.decode(self.encode(Batch(images, state, empty), torch.zeros(len(state), 1)))
+    def sample(
+        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
+    ) -> torch.Tensor:
+        """The one chunk (b, chunk_size, a) per observation, whatever the generator and the prefix: what is executed
+        agrees with what was by averaging overlapping chunks instead (`policies.execution`)."""
+        return self.decode(self.context_of(images, state))

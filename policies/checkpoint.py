@@ -21,12 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from policies.act import ActPolicy
+from policies.diffusion import DiffusionPolicy
 from policies.flow import FlowPolicy
 from policies.normalise import Normaliser
 from policies.policy import ChunkPolicy, PolicyConfig
 
 FORMAT = 1
-KINDS: dict[str, type[ChunkPolicy]] = {"act": ActPolicy, "flow": FlowPolicy}
+KINDS: dict[str, type[ChunkPolicy]] = {"act": ActPolicy, "diffusion": DiffusionPolicy, "flow": FlowPolicy}
 MODEL, DESCRIPTION = "model.safetensors", "policy.json"
 MAX_BYTES = 10_000_000
 KEYS = {"format", "kind", "robot", "task", "config", "statistics", "train", "git", "sha256"}
@@ -137,17 +138,19 @@ def _read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
 
 def _build(about: dict) -> ChunkPolicy:
     """The policy that the description asks for, with random weights."""
-    raw = about["config"]
-    fields = {field.name for field in dataclasses.fields(PolicyConfig)}
-    if set(raw) != fields:
-        raise ValueError(f"config keys {sorted(set(raw) ^ fields)} are missing or unknown")
+    raw, kind = about["config"], KINDS[about["kind"]]
+    fields = {field.name: field for field in dataclasses.fields(kind.Config)}
+    if set(raw) != set(fields):
+        raise ValueError(f"config keys {sorted(set(raw) ^ set(fields))} are missing or unknown")
+    for name, value in raw.items():
+        if name in TUPLES:
+            valid = isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+        else:
+            valid = isinstance(value, str) if fields[name].type == "str" else type(value) is int and 0 < value < 10**10
+        if not valid:
+            raise ValueError(f"{name} = {value!r}")
     values: dict[str, Any] = {name: tuple(value) if name in TUPLES else value for name, value in raw.items()}
-    config = PolicyConfig(**values)
-    for field in dataclasses.fields(PolicyConfig):
-        value = getattr(config, field.name)
-        valid = all(isinstance(v, str) for v in value) and value if field.name in TUPLES else 0 < value < 10**10
-        if not valid or isinstance(value, float):
-            raise ValueError(f"{field.name} = {value!r}")
+    config = kind.Config(**values)
     if max(config.width, config.height, config.hidden_dim, config.context_dim, config.n_keypoints) > 2048:
         raise ValueError("a size in config is beyond 2048")
     normalisers = []
@@ -156,7 +159,7 @@ def _build(about: dict) -> ChunkPolicy:
         if any(v.shape != (len(channels),) or not np.isfinite(v).all() for v in numbers) or (numbers[1] <= 0.0).any():
             raise ValueError(f"statistics of {name} must be {len(channels)} finite numbers, half ranges above 0")
         normalisers.append(Normaliser(channels, *numbers))
-    return KINDS[about["kind"]](config, *normalisers)
+    return kind(config, *normalisers)
 
 
 def _check_use(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch.nn import functional
 from policies.chunk import CHUNK_DT_NS, CHUNK_SIZE
 from policies.encoder import KeypointEncoder
 from policies.normalise import Normaliser
+from policies.predictor import LATEST
+from policies.prefix import ActionPrefix, Prefix
 
 STATE_LIMIT = 2.0  # normalised; a state further out than any demonstration says no more than "far out"
 
@@ -72,6 +75,9 @@ class ChunkPolicy(nn.Module, ABC):
     """The encoder and the prediction; a kind of policy adds `loss` and `sample`. Normalisers are plain values, saved
     beside the weights."""
 
+    Config: ClassVar[type[PolicyConfig]] = PolicyConfig  # a kind with parameters of its own has its own
+    execution: ClassVar[str] = LATEST  # how its chunks follow each other, see policies/execution.py
+
     def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
         super().__init__()
         self.config, self.state_normaliser, self.action_normaliser = config, state, action
@@ -89,8 +95,23 @@ class ChunkPolicy(nn.Module, ABC):
         """Scalar loss; every random number comes from the generator."""
 
     @abstractmethod
-    def sample(self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Chunks (b, chunk_size, a), without gradients."""
+    def sample(
+        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
+    ) -> torch.Tensor:
+        """Chunks (b, chunk_size, a), without gradients, that agree with the prefix if the kind of policy can."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and everything that goes in."""
+        return next(self.parameters()).device
+
+    def normal(self, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+        """Standard normal numbers on the policy's device, the same ones on every device."""
+        return torch.randn(tuple(shape), generator=generator).to(self.device)
+
+    def uniform(self, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+        """Numbers from 0 to below 1 on the policy's device, the same ones on every device."""
+        return torch.rand(tuple(shape), generator=generator).to(self.device)
 
     def encode(self, batch: Batch, state_dropped: torch.Tensor) -> torch.Tensor:
         """Context (b, context_dim); the state of rows where `state_dropped` (b, 1) is 1 is not used."""
@@ -101,7 +122,7 @@ class ChunkPolicy(nn.Module, ABC):
         for i, encoder in enumerate(self.encoders):
             keypoints = encoder(images[:, i])  # (b, k, 2)
             if batch.shift is not None:  # back to the coordinates of the whole picture
-                size = torch.tensor([self.config.width, self.config.height])
+                size = torch.tensor([self.config.width, self.config.height], device=keypoints.device)
                 keypoints = keypoints + (batch.shift[:, i] * 2.0 / size)[:, None]
             seen.append(keypoints.flatten(1))
         state = batch.state.clamp(-STATE_LIMIT, STATE_LIMIT) * (1.0 - state_dropped)
@@ -112,17 +133,25 @@ class ChunkPolicy(nn.Module, ABC):
     ) -> torch.Tensor:
         """`encode` with noise on the state and some states dropped, which keeps the policy from copying the state it
         has into the action it wants: during demonstrations the two are nearly equal."""
-        noise = torch.randn(batch.state.shape, generator=generator) * state_noise
-        dropped = (torch.rand((len(noise), 1), generator=generator) < state_dropout).float()
+        noise = self.normal(batch.state.shape, generator) * state_noise
+        dropped = (self.uniform((len(noise), 1), generator) < state_dropout).float()
         return self.encode(replace(batch, state=batch.state + noise), dropped)
 
-    def predict(self, pictures: Sequence[np.ndarray], state: np.ndarray, seed: int) -> np.ndarray:
+    def context_of(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Context (b, context_dim) of observations as they are."""
+        no_chunk = state.new_empty((len(state), 0))
+        return self.encode(Batch(images, state, no_chunk), state.new_zeros((len(state), 1)))
+
+    def predict(
+        self, pictures: Sequence[np.ndarray], state: np.ndarray, seed: int, prefix: ActionPrefix | None = None
+    ) -> np.ndarray:
         """One chunk (chunk_size, a) float64 in the channels' units, points chunk_dt apart after the observation.
 
         `pictures`: (h, w, 3) uint8 RGB per camera of the config; `state` (s,) in the channels' units. What is random
-        comes from `seed` alone, so the same observation gives the same chunk.
+        comes from `seed` alone, so the same observation and prefix give the same chunk.
         """
         generator = torch.Generator().manual_seed(seed % 2**63)
-        images = torch.from_numpy(np.stack(pictures))[None]
-        encoded = torch.from_numpy(self.state_normaliser.encode(state))[None]
-        return self.action_normaliser.decode(self.sample(images, encoded, generator)[0].numpy())
+        images = torch.from_numpy(np.stack(pictures))[None].to(self.device)
+        encoded = torch.from_numpy(self.state_normaliser.encode(state))[None].to(self.device)
+        agreed = None if prefix is None else prefix.normalised(self.action_normaliser, self.device)
+        return self.action_normaliser.decode(self.sample(images, encoded, generator, agreed)[0].cpu().numpy())

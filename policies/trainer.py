@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from policies.checkpoint import KINDS, save_checkpoint
 from policies.dataset import Samples
 from policies.frames import random_colours, random_shifts
 from policies.normalise import Normaliser
-from policies.policy import Batch, PolicyConfig
+from policies.policy import Batch, ChunkPolicy
+from policies.processes import Processes
 from policies.sampling import Shuffle
+from policies.segments import EVERY_DRIVEN
 from policies.train_state import load_state, save_state
 
 EXECUTED = slice(1, 8)  # points 0.13-0.53 s: what is executed of a chunk when a new one comes every 0.4 s
 VALIDATION_SAMPLES = 384
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -36,25 +43,51 @@ class TrainConfig:
     gradient_clip: float = 1.0
     state_noise: float = 0.05  # of the half range
     state_dropout: float = 0.1
+    segments: str = EVERY_DRIVEN  # what is learnt from, `policies.segments`
+    weighting: str = "uniform"  # of trajectories, `policies.sampling`
+    temperature: float = 0.1
+    micro_batches: int = 1  # parts of a batch, each with random numbers of its own, whose gradients are averaged
+    precision: str = "float32"  # of the forward pass; weights are float32
+    compile: bool = False
 
 
 class Trainer:
-    """Owns weights, average weights (EMA) and optimizer. `total_steps` may be set until warm-up ends, not later."""
+    """Owns weights, average weights (EMA) and optimizer. `total_steps` may be set until warm-up ends, not later.
+
+    Several processes share the micro-batches of each step and hold equal weights after it.
+    """
 
     def __init__(
-        self, config: TrainConfig, train: Samples, validation: Samples | None, cameras: tuple[str, ...]
+        self,
+        config: TrainConfig,
+        train: Samples,
+        validation: Samples | None,
+        cameras: tuple[str, ...],
+        processes: Processes | None = None,
     ) -> None:
         self.config, self.train, self.validation = config, train, validation
+        self.processes = processes or Processes()
+        _check(config, self.processes.count)
+        device = self.processes.device
         channels = train.episodes[0].channels
         height, width = train.episodes[0].images.shape[2:4]
         state = Normaliser.fit(channels, train.states)
         action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
         torch.manual_seed(config.seed)
-        self.policy = KINDS[config.policy](PolicyConfig(channels, channels, cameras, width, height), state, action)
+        kind = KINDS[config.policy]
+        self.policy = kind(kind.Config(channels, channels, cameras, width, height), state, action).to(device)
         self.average = copy.deepcopy(self.policy).eval()
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        if config.compile:
+            for encoder in self.policy.encoders:  # most of the work, and nothing random
+                encoder.compile()
+        self._loss: nn.Module = _Loss(self.policy)
+        if self.processes.count > 1:
+            self._loss = DistributedDataParallel(
+                self._loss, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
+            )
         self.shuffle = Shuffle(train.weight, config.seed)
         self.states, self.chunks = state.encode(train.states), action.encode(train.chunks)
         self.n_steps_done = 0
@@ -69,16 +102,20 @@ class Trainer:
 
     def step(self) -> float:
         """One optimizer step; returns the loss."""
-        step, config = self.n_steps_done, self.config
-        batch, generator = self._batch(step)
-        loss = self.policy.loss(batch, generator, config.state_noise, config.state_dropout)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {step}; allowed: a finite loss; "
-                "start again with a smaller --learning-rate"
-            )
+        step, config, parts = self.n_steps_done, self.config, self.processes.share(self.config.micro_batches)
         self.optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for part in parts:
+            batch, generator = self._batch(step, part)
+            with self._gradients(averaged=part == parts[-1]):
+                loss = self._loss(batch, generator, config.state_noise, config.state_dropout) / len(parts)
+                loss.backward()
+            total += loss.item()
+        (mean,) = self.processes.mean([total])
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss is {mean} at step {step}; allowed: a finite loss; start again with a smaller --learning-rate"
+            )
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
@@ -87,29 +124,47 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.policy.parameters()), 1.0 - decay)
         self.n_steps_done += 1
-        return loss.item()
+        return mean
 
-    def _batch(self, step: int) -> tuple[Batch, torch.Generator]:
-        """The samples of a step, augmented, and the generator of its noise: functions of (seed, step)."""
+    @contextmanager
+    def _gradients(self, averaged: bool) -> Iterator[None]:
+        """Where a loss is computed in the precision of the config; `averaged`: over processes, with the last part."""
+        device = self.processes.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            if isinstance(self._loss, DistributedDataParallel) and not averaged:
+                with self._loss.no_sync():
+                    yield
+            else:
+                yield
+
+    def _batch(self, step: int, part: int) -> tuple[Batch, torch.Generator]:
+        """One micro-batch of a step, augmented, and the generator of its noise: functions of (seed, step, part)."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         index = self.shuffle.batch(step, self.config.batch_size)
         n_cameras = len(self.policy.config.cameras)
         shifts = random_shifts(rng, len(index), n_cameras)
         gain, offset = random_colours(rng, len(index), n_cameras)
+        seeds = rng.integers(2**62, size=self.config.micro_batches)
+        size = len(index) // self.config.micro_batches
+        rows = slice(part * size, (part + 1) * size)
         arrays = (
-            self.train.images(index, shifts),
-            self.states[index],
-            self.chunks[index],
-            shifts.astype(np.float32),
-            gain,
-            offset,
+            self.train.images(index[rows], shifts[rows]),
+            self.states[index[rows]],
+            self.chunks[index[rows]],
+            shifts[rows].astype(np.float32),
+            gain[rows],
+            offset[rows],
         )
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)), generator
+        return Batch(*map(self._tensor, arrays)), torch.Generator().manual_seed(int(seeds[part]))
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        """On the device; from pinned memory, so that the copy runs beside the computation."""
+        tensor, device = torch.from_numpy(np.ascontiguousarray(array)), self.processes.device
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
     def validate(self, n_samples: int = VALIDATION_SAMPLES) -> dict[str, float]:
-        """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points;
-        empty when nothing is held out."""
+        """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points,
+        where the channels have any; empty when nothing is held out."""
         held_out, policy = self.validation, self.average
         if held_out is None:
             return {}
@@ -117,22 +172,20 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         losses, errors = [], []
         for part in np.array_split(index, math.ceil(len(index) / 64)):
-            images = torch.from_numpy(held_out.images(part))
-            state = torch.from_numpy(policy.state_normaliser.encode(held_out.states[part]))
-            chunk = torch.from_numpy(policy.action_normaliser.encode(held_out.chunks[part]))
+            images = self._tensor(held_out.images(part))
+            state = self._tensor(policy.state_normaliser.encode(held_out.states[part]))
+            chunk = self._tensor(policy.action_normaliser.encode(held_out.chunks[part]))
             with torch.no_grad():
                 losses.append(policy.loss(Batch(images, state, chunk), generator, 0.0, 0.0).item())
-            said = policy.sample(images, state, generator).numpy()
+            said = policy.sample(images, state, generator).cpu().numpy()
             missed = position_errors(
                 policy.action_normaliser.decode(said), held_out.chunks[part], policy.config.action_channels
             )
             errors.append(100.0 * missed[:, EXECUTED])
-        hands = np.concatenate(errors)
-        return {
-            "loss": float(np.mean(losses)),
-            "hands_cm": float(hands.mean()),
-            "hands_p90_cm": float(np.quantile(hands, 0.9)),
-        }
+        found, hands = {"loss": float(np.mean(losses))}, np.concatenate(errors)
+        if hands.size:
+            found |= {"hands_cm": float(hands.mean()), "hands_p90_cm": float(np.quantile(hands, 0.9))}
+        return found
 
     def save(self, folder: Path, same: dict) -> None:
         """Write the training state to continue from."""
@@ -154,4 +207,26 @@ def position_errors(said: np.ndarray, wanted: np.ndarray, channels: tuple[str, .
     """Distances in metres (b, chunk_size, hands) between the `.x .y .z` of chunks (b, chunk_size, a)."""
     parts = [name[:-2] for name in channels if name.endswith("_ee.x")]
     columns = [[channels.index(f"{part}.{axis}") for axis in "xyz"] for part in parts]
-    return np.stack([np.linalg.norm(said[..., c] - wanted[..., c], axis=-1) for c in columns], axis=-1)
+    apart = [np.linalg.norm(said[..., c] - wanted[..., c], axis=-1) for c in columns]
+    return np.stack(apart, axis=-1) if apart else np.zeros((*said.shape[:-1], 0))
+
+
+class _Loss(nn.Module):
+    """The loss as a forward pass: what DistributedDataParallel hooks into."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, *arguments: object) -> torch.Tensor:
+        return self.policy.loss(*arguments)  # type: ignore[arg-type]
+
+
+def _check(config: TrainConfig, n_processes: int) -> None:
+    if config.precision not in PRECISIONS:
+        raise ValueError(f"precision {config.precision!r}; allowed: {', '.join(PRECISIONS)}")
+    if config.micro_batches < 1 or config.micro_batches % n_processes or config.batch_size % config.micro_batches:
+        raise ValueError(
+            f"--batch-size {config.batch_size} in {config.micro_batches} --micro-batches by {n_processes} processes; "
+            "allowed: a batch size that is a multiple of the micro-batches, and those of the processes"
+        )

@@ -60,7 +60,7 @@ def test_round_trip_is_exact_and_small(policy, folder):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_full_size_policy_fits(policy, kind):
-    config = PolicyConfig(CHANNELS, CHANNELS, ("chest", "head"))
+    config = KINDS[kind].Config(CHANNELS, CHANNELS, ("chest", "head"))
     full = KINDS[kind](config, policy.state_normaliser, policy.action_normaliser)
     assert 4 * sum(p.numel() for p in full.parameters()) < 10_000_000
 

@@ -26,7 +26,7 @@ def losses(out) -> dict[int, float]:
     return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
 
 
-@pytest.mark.parametrize(("policy", "n_steps", "left"), [("act", 120, 0.2), ("flow", 40, 0.5)])
+@pytest.mark.parametrize(("policy", "n_steps", "left"), [("act", 120, 0.2), ("flow", 40, 0.5), ("diffusion", 40, 0.5)])
 def test_overfits_one_episode(recordings, policy, n_steps, left):
     samples = load_samples(find_episodes(recordings)[:1], recordings / ".cache", ("chest", "head"), 32, 24)
     trainer = Trainer(TrainConfig(policy, batch_size=12, warmup_steps=10), samples, samples, ("chest", "head"))

@@ -1,0 +1,83 @@
+"""What flow matching and diffusion share: a network that takes noise out of a chunk, and the way from noise to chunk.
+
+Both noise a chunk as x = alpha chunk + sigma noise and differ in the schedule of (alpha, sigma). With the clean chunk
+estimated, the deterministic step from one level of noise to the next is the same: DDIM (Song et al. 2021, eq. 12 with
+eta = 0), of which an Euler step of rectified flow is the case alpha = t, sigma = 1 - t.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from policies.normalise import Normaliser
+from policies.policy import ChunkPolicy, FilmBlock, PolicyConfig
+from policies.predictor import REALTIME_CHUNKING
+from policies.prefix import Prefix
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """x = alpha chunk + sigma noise, at time t in [0, 1] as the network is told it."""
+
+    t: float
+    alpha: float
+    sigma: float
+
+
+class GenerativePolicy(ChunkPolicy):
+    """Noise to chunk in a few steps. A kind adds its schedule, its loss and what its network predicts."""
+
+    execution = REALTIME_CHUNKING
+    N_TIME_FEATURES = 32
+    NOISES_PER_SAMPLE = 4  # the images cost most of a training step: several noises share one encoding
+
+    def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
+        super().__init__(config, state, action)
+        flat, dim = config.chunk_size * len(config.action_channels), config.context_dim
+        self.time = nn.Sequential(nn.Linear(self.N_TIME_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.enter = nn.Linear(flat, config.hidden_dim)
+        self.blocks = nn.ModuleList(FilmBlock(config.hidden_dim, dim) for _ in range(config.n_blocks))
+        self.leave = nn.Linear(config.hidden_dim, flat)
+        frequency = torch.exp(torch.linspace(0.0, 5.0, self.N_TIME_FEATURES // 2))
+        self.frequency: torch.Tensor
+        self.register_buffer("frequency", frequency, persistent=False)
+
+    def network(self, noisy: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """What the kind predicts (b, flat) from a noisy chunk (b, flat), its time (b, 1) and the context."""
+        angle = t * self.frequency
+        context = context + self.time(torch.cat([angle.sin(), angle.cos()], dim=1))
+        x = self.enter(noisy)
+        for block in self.blocks:
+            x = block(x, context)
+        return self.leave(x)
+
+    @abstractmethod
+    def levels(self) -> list[NoiseLevel]:
+        """Of the inference steps, noisiest first; after the last of them the chunk is clean."""
+
+    @abstractmethod
+    def clean_chunk(self, noisy: torch.Tensor, level: NoiseLevel, context: torch.Tensor) -> torch.Tensor:
+        """The chunk (b, flat) that `noisy` (b, flat) at that level comes from, as far as the network can tell."""
+
+    def denoise(self, noise: torch.Tensor, context: torch.Tensor, prefix: Prefix | None = None) -> torch.Tensor:
+        """The chunk (b, flat) that standard normal noise (b, flat) becomes, in one evaluation per level."""
+        levels, x = self.levels(), noise
+        for level, after in zip(levels, [*levels[1:], NoiseLevel(1.0, 1.0, 0.0)], strict=True):
+            clean = self.clean_chunk(x, level, context)
+            if prefix is not None:
+                clean = prefix.inpaint(clean)
+            x = after.alpha * clean + after.sigma * (x - level.alpha * clean) / level.sigma
+        return x
+
+    @torch.no_grad()
+    def sample(
+        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
+    ) -> torch.Tensor:
+        """Chunks (b, chunk_size, a) from the generator's noise, in agreement with the prefix."""
+        shape = (len(state), self.config.chunk_size, len(self.config.action_channels))
+        noise = self.normal(shape, generator).flatten(1)
+        return self.denoise(noise, self.context_of(images, state), prefix).unflatten(1, shape[1:])
