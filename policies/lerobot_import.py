@@ -29,6 +29,7 @@ from policies.lerobot_video import TOLERANCE_S, decode_picture, read_frames
 START_NS = 1_000_000_000  # of episodes whose dataset has no stamps
 JPEG_QUALITY = 95
 JUDGED = ("success", "failure")
+IMPORTER = "import"  # who imports says how the episodes ended
 TOLD_INTERVENTIONS = ("intervention", "is_intervention", "complementary_info.is_intervention")
 _WRITTEN = ("format", "id", "outcome", "outcome_by", "messages", "started_ns", "ended_ns")  # by EpisodeWriter itself
 
@@ -117,7 +118,7 @@ class LeRobotImport:
         if self._plan.outcome is None:
             raise LeRobotError(f"{self.root} does not say whether its episodes succeeded; say it with --outcome "
                                "success or failure")
-        return self._plan.outcome, "import"
+        return self._plan.outcome, IMPORTER
 
     def _write_rows(self, writer: EpisodeWriter, stamps: np.ndarray, columns: dict[str, np.ndarray],
                     pictures: dict[str, Iterator[np.ndarray]]) -> None:  # fmt: skip

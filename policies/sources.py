@@ -16,9 +16,10 @@ from policies.episode_meta import META_NAME, read_meta
 from policies.frames import decode_jpeg
 from policies.lerobot_files import read_info
 from policies.lerobot_format import INFO
-from policies.lerobot_import import ImportPlan, LeRobotImport, camera_name
+from policies.lerobot_import import IMPORTER, ImportPlan, LeRobotImport, camera_name
 
 UNKNOWN_ROBOT = "unknown"
+NOBODY = "nobody"  # judged an episode of a dataset that does not say how its episodes ended
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class LeRobotEpisode:
         meta, stamps, _ = self._dataset.told(self._row)
         period = int(np.median(np.diff(stamps))) if len(stamps) > 1 else 0
         outcome, by = self._dataset.judgement(self._row)
+        by = NOBODY if by == IMPORTER else by
         return {**meta, "id": self.name, "outcome": outcome, "outcome_by": by,
                 "started_ns": int(stamps[0]), "ended_ns": int(stamps[-1]) + period}  # fmt: skip
 
@@ -119,7 +121,7 @@ def sources_of(root: Path) -> list[Source]:
     """Every episode below root, by name: a folder of recordings, or a LeRobot dataset."""
     if (root / INFO).is_file():
         robot = read_info(root).get("robot_type") or UNKNOWN_ROBOT
-        # who does not say how its episodes ended publishes demonstrations
+        # who does not say how the episodes ended publishes demonstrations
         dataset = LeRobotImport(root, ImportPlan(robot=robot, outcome="success"))
         return [LeRobotEpisode(dataset, row) for row in dataset.rows]
     return [Recording(path.parent) for path in sorted(root.glob(f"*/{META_NAME}"))]

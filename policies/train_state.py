@@ -65,5 +65,6 @@ def load_state(
     for name, parameter in model.named_parameters():
         state = {moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
         # In the parameter's own memory layout: the fused optimizer walks all of them in step.
-        optimizer.state[parameter] = {"step": torch.tensor(float(about["step"])), **state}
+        step = torch.tensor(float(about["step"]), device=parameter.device)
+        optimizer.state[parameter] = {"step": step, **state}
     return about
