@@ -24,7 +24,7 @@ class ServedPolicy:
         self._policy = checkpoint.policy
         self._wanted = {STATE_KEY, *(IMAGE_KEY + camera for camera in self._policy.config.cameras)}
         self.metadata = describe(checkpoint)
-        self.warm_s = warm_up(self._policy)
+        self.warm_s = warm_up(self._policy, self._policy.state_normaliser.centre)
 
     def infer(self, observation: Any) -> tuple[np.ndarray, float]:
         """Actions (action_horizon, action_dim) float64 in the channels' units, and the time that the policy took, s.

@@ -92,16 +92,15 @@ def test_equal_observations_get_equal_answers_and_bad_ones_a_reason():
 
 
 def test_worker_takes_the_newest_and_drops_the_rest():
-    policy, good = small_policy()
     answers, busy, go_on = [], threading.Event(), threading.Event()
 
-    def on_answer(done):
-        answers.append(done.observation.stamp_ns)
+    def on_observation(observation):
+        answers.append(observation.stamp_ns)
         busy.set()
         go_on.wait(5.0)
 
-    worker = InferenceWorker(policy, on_answer)
-    stamped = [Observation(k * GRID, good.jpegs, good.state, k * GRID) for k in range(5)]
+    worker = InferenceWorker(on_observation)
+    stamped = [Observation(k * GRID, (b"",), STATE, k * GRID) for k in range(5)]
     worker.submit(stamped[0])
     assert busy.wait(20.0)
     for observation in stamped[1:]:

@@ -15,8 +15,8 @@ from policies.observation import Observation
 from policies.remote_policy import Patience, RemoteAnswer, RemotePolicy
 from policies.remote_terms import Robot, Terms, agree
 from retake.doctor_finding import Finding, bad, good, note
+from retake.observing import INFERENCE_FRAMES
 from retake.remote_choice import TOKEN_VARIABLE, read_remote, told_of
-from retake.remote_policy import INFERENCE_FRAMES
 
 NAME = "policy"
 PROBES = 20

@@ -126,7 +126,7 @@ def _policy(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> 
     """The node that answers observations, or that asks a server elsewhere to."""
     policy = str(values["policy"])
     if not is_remote(policy):
-        return NodeSpec("policy_server", rig.name, {**own, "checkpoint": str(checkpoint_folder(policy))})
+        return NodeSpec("policy_server", rig.name, {**own, "policy": str(checkpoint_folder(policy))})
     check_address(policy)
     if values["lockstep"]:
         raise UserError(f"{policy} answers when it answers, lockstep waits for nothing that may not come; write "

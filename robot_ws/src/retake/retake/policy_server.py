@@ -1,50 +1,58 @@
-"""Answers camera frames with action chunks of a trained policy.
+"""Answers camera frames with action chunks of a policy.
 
-Subscribes `camera/<name>/color/image_raw/compressed` (15 Hz, CAMERA) for each camera of the checkpoint and
-`measured_action` (50 Hz, STREAM); publishes `action_chunk` (STREAM) every sixth frame with the observation's stamp, and
-`training_distance` (5 Hz, of each tenth state; 1 is the edge of what the policy was trained on; see policies/home.py).
-When a picture or a state is missing, old or refused there is no chunk: the authority's lease applies. Inference runs in
-a worker and the newest observation wins; with `lockstep` it runs in the callback, and equal messages give equal chunks.
+In, beside what observations are made of (retake/observing.py): reference and provenance, which say what was really
+executed, authority and episode/event. Out: `action_chunk` (STREAM) for every sixth frame, with the observation's stamp,
+and `training_distance` (5 Hz, of each tenth state; 1 is the edge of what the policy was trained on; policies/home.py).
+When a picture or a state is missing, old or refused there is no chunk: the authority's lease applies. How chunks follow
+each other is policies/execution.py. Inference runs in a worker and the newest observation wins; with `lockstep` it runs
+in the callback, and equal messages give equal chunks. With `reload` a checkpoint that is written into the folder while
+this runs takes over between two episodes, when the policy has no authority; `policy` (LATCHED) says whose chunks come.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import numpy as np
 import torch
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import rig_of
-from policies.checkpoint import load_checkpoint
 from policies.chunk import chunk_times_ns
-from policies.home import load_home
-from policies.inference import Answer, InferenceWorker, answer, warm_up
-from policies.observation import Observation, ObservationPairing
+from policies.executed import Executed
+from policies.execution import MODES, ChunkExecution, ExpectedLatency
+from policies.inference import Answer, InferenceWorker, warm_up
+from policies.observation import Observation
+from policies.policy_choice import Chosen, choose
+from policies.reload import Reload
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
+from retake.errors import UserError
+from retake.executed import ExecutedReferences
+from retake.observing import Observing
 from retake.parameters import declare
 from retake.spin import STEADY, run
 
-INFERENCE_FRAMES = 6  # an observation is every sixth camera frame
+LOCKSTEP_LATENCY_S = 0.1  # the authority uses a chunk so long after its observation, whenever it came
 HOME_EVERY = 10  # states
-REPORT_S = 0.2
-SILENCE_S = 2.0  # wall time that a due frame may wait before it is said
+REPORT_S, RELOAD_S = 0.2, 1.0
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class Parameters:
     """ROS parameters of the node."""
 
-    checkpoint: str = field(metadata={"description": "folder with model.safetensors and policy.json"})
-    robot: str = field(default="g1", metadata={"description": "robot that the checkpoint must be for"})
+    policy: str = field(metadata={"description": "folder of a checkpoint, lerobot:FOLDER or package.module:Class"})
+    robot: str = field(default="g1", metadata={"description": "robot that the policy must be for"})
+    channels: str = field(default="", metadata={"description": "lerobot: OURS=THEIRS of names that differ"})
+    execution: str = field(default=AUTO, metadata={"description": f"{AUTO} (the policy's own), {', '.join(MODES)}"})
+    reload: bool = field(default=False, metadata={"description": "take over new checkpoints between episodes"})
     lockstep: bool = field(
         default=False, metadata={"description": "answer in the callback, only on the inference grid"}
     )
@@ -56,92 +64,133 @@ class Parameters:
             raise ValueError(f"threads {self.threads}; allowed: 1 to 64")
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A policy that is warm. `offsets_ns`: when the points of its chunks are due after the observation."""
+
+    chosen: Chosen
+    execution: ChunkExecution
+    offsets_ns: list[int]
+    warm_s: float
+
+
 class PolicyServer(Node):
-    """Pairs messages, hands observations to the policy, publishes what it answers."""
+    """Hands observations to the policy, publishes what it answers."""
 
     def __init__(self) -> None:
         super().__init__("policy_server")
         self.parameters = parameters = declare(self, Parameters)
         self._rig = rig_of(parameters.robot)
-        self.checkpoint = load_checkpoint(Path(parameters.checkpoint), self._rig.name, self._rig.layout.channels)
-        config = self.checkpoint.policy.config
         torch.set_num_threads(parameters.threads)
-        warm_s = warm_up(self.checkpoint.policy)
-
-        period_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
-        self._pairing = ObservationPairing(config.cameras, parameters.lockstep, period_ns)
-        self._worker = None if parameters.lockstep else InferenceWorker(self.checkpoint.policy, self._on_answer)
-        self._offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns).tolist()
-        self._answers: deque[Answer] = deque(maxlen=100)  # the worker appends, the report timer takes
-        self._world = 0  # n_restarts when the newest observation was made; written by the executor's thread
-        self._world_start_ns = 0
-        self._waiting_since: float | None = None
-
-        self._home = load_home(Path(parameters.checkpoint), self.checkpoint.policy.state_normaliser)
+        self._ready = self._load()
+        self._latency = ExpectedLatency(self._ready.warm_s + self._rig.camera_dt)  # the worker's
+        folder = self._ready.chosen.folder
+        self._reload = Reload(folder, self._load) if parameters.reload and folder is not None else None
+        self._authority = ""  # who has it; empty: not heard yet
+        self._in_episode = False
         self._states = 0
+
+        self.diagnostics = Diagnostics(self)
         self._distance = self.create_publisher(Float64, "training_distance", qos.SEND)
         self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
         self._policy = self.create_publisher(String, "policy", qos.LATCHED)
-        self._policy.publish(String(data=self.checkpoint.sha256[:16]))
-        self.diagnostics = Diagnostics(self)
-        self.diagnostics.set("policy_sha256", self.checkpoint.sha256)
-        for camera in config.cameras:
-            topic = f"camera/{camera}/color/image_raw/compressed"
-            self.create_subscription(CompressedImage, topic, self._image_callback(camera), qos.CAMERA)
-        self.create_subscription(JointTrajectory, "measured_action", self._on_state, qos.STREAM)
+        self._answers: deque[Answer] = deque(maxlen=100)  # the worker appends, the report timer takes
+        self._worker = None if parameters.lockstep else InferenceWorker(self._answer_newest)
+        self._waiting: Observation | None = None  # in lockstep, for the tick that it belongs to
+        self._executed = ExecutedReferences(self, self._rig, self.diagnostics, self._answer_waiting)
+        self._observing = Observing(self, self._rig, self.diagnostics, self._on_observation, self._on_restart,
+                                    self._on_state)
+        self._observing.subscribe(self._ready.chosen.policy.config.cameras, parameters.lockstep)
+        self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
+        self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
+        if self._reload is not None:
+            self.create_timer(RELOAD_S, self._reload.poll, clock=STEADY)
+        self._begin(self._ready)
+
+    def _load(self) -> Ready:
+        """Checked, warm and not at work yet; also called by the thread of Reload.
+
+        Raises:
+            ValueError: the policy must not be used.
+        """
+        rig, parameters = self._rig, self.parameters
+        chosen = choose(parameters.policy, rig.name, rig.layout.channels, rig.cameras, parameters.channels)
+        mode = "" if parameters.execution == AUTO else parameters.execution
+        execution, config = ChunkExecution(chosen.policy, mode), chosen.policy.config
+        warm_s = warm_up(chosen.policy, rig.home_action)
+        return Ready(chosen, execution, chunk_times_ns(config.chunk_size, config.chunk_dt_ns).tolist(), warm_s)
+
+    def _begin(self, ready: Ready) -> None:
+        """This policy answers from now on."""
+        self._ready, chosen, config = ready, ready.chosen, ready.chosen.policy.config
+        self._observing.wanted = config.cameras
+        self._policy.publish(String(data=chosen.sha256[:16]))
+        self.diagnostics.set("policy_sha256", chosen.sha256)
         self.get_logger().info(
-            f"policy {self.checkpoint.sha256[:12]} for {self.checkpoint.task}, cameras {', '.join(config.cameras)} at "
-            f"{config.width}x{config.height}, {parameters.threads} threads, {1000 * warm_s:.0f} ms a chunk, "
-            f"{'lockstep' if parameters.lockstep else 'real time'}"
+            f"policy {chosen.sha256[:12]} for {chosen.task}, cameras {', '.join(config.cameras)} at "
+            f"{config.width}x{config.height}, {ready.execution.mode}, {self.parameters.threads} threads, "
+            f"{1000 * ready.warm_s:.0f} ms a chunk, {'lockstep' if self.parameters.lockstep else 'real time'}"
         )
 
-    def _image_callback(self, camera: str) -> Callable[[CompressedImage], None]:
-        def on_image(message: CompressedImage) -> None:
-            self.diagnostics.count(f"camera.{camera}")
-            stamp_ns = conversions.stamp_ns(message.header.stamp)
-            self._take(self._pairing.add_image(camera, stamp_ns, bytes(message.data)))
+    # Inputs
 
-        return on_image
-
-    def _on_state(self, message: JointTrajectory) -> None:
-        self.diagnostics.count("measured_action")
-        try:
-            state = conversions.action_from(message, self._rig)
-        except ValueError as error:
-            self.diagnostics.refuse("measured_action", str(error))
-            return
+    def _on_state(self, state: np.ndarray) -> None:
         self._states += 1
-        if self._home is not None and self._states % HOME_EVERY == 0:
-            self._distance.publish(Float64(data=self._home.distance(state)))
-        stamp_ns = conversions.stamp_ns(message.header.stamp)
-        observation = self._pairing.add_state(stamp_ns, state)
-        if self._pairing.n_restarts != self._world:
-            self._start_world(stamp_ns)
-        self._take(observation)
+        home = self._ready.chosen.home
+        if home is not None and self._states % HOME_EVERY == 0:
+            self._distance.publish(Float64(data=home.distance(state)))
 
-    def _start_world(self, stamp_ns: int) -> None:
-        self._world, self._world_start_ns = self._pairing.n_restarts, stamp_ns
+    def _on_observation(self, observation: Observation) -> None:
+        if self._worker is not None:
+            return self._worker.submit(observation)
+        self._waiting = observation
+        self._answer_waiting()
+
+    def _on_restart(self) -> None:
+        self._ready.execution.begin()
         if self._worker is not None:
             self._worker.clear()
-        self.get_logger().info(f"the world restarted at {stamp_ns / 1e9:.3f} s")
 
-    def _take(self, observation: Observation | None) -> None:
-        if observation is None:
-            return
-        self.diagnostics.set("state_age_ms", f"{(observation.stamp_ns - observation.state_stamp_ns) / 1e6:.1f}")
-        if self._worker is None:
-            self._on_answer(answer(self.checkpoint.policy, observation))
-        else:
-            self._worker.submit(observation)
+    def _on_authority(self, message: String) -> None:
+        self._authority = message.data
+        self._reload_between_episodes()
 
-    def _on_answer(self, done: Answer) -> None:
+    def _on_episode(self, message: String) -> None:
+        try:
+            event = json.loads(message.data)["event"]
+        except (ValueError, TypeError, KeyError):
+            return self.diagnostics.refuse("episode/event", f"{message.data[:80]!r} is no event of an episode")
+        self._in_episode = event == "started"
+        self._reload_between_episodes()
+
+    # Answers
+
+    def _answer_waiting(self) -> None:
+        """In lockstep: when the authority has answered the tick of the observation, so that it is always the same."""
+        waiting = self._waiting
+        if waiting is not None and self._executed.has(waiting.state_stamp_ns):
+            self._waiting = None
+            self._answer(waiting, self._executed.upto(waiting.state_stamp_ns), LOCKSTEP_LATENCY_S)
+
+    def _answer_newest(self, observation: Observation) -> None:
+        """In the worker."""
+        stamp_ns = self._answer(observation, self._executed.upto(), self._latency.seconds)
+        age_s = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+        if 0.0 <= age_s <= self._ready.offsets_ns[-1] * 1e-9:  # else the clock has jumped, or it came for nothing
+            self._latency.add(age_s + self._rig.reference_dt)  # it counts at the authority's next tick
+
+    def _answer(self, observation: Observation, executed: Executed, latency_s: float) -> int:
         """Publish at once, from the worker in real time: rcl's publish is thread-safe, and waking the executor would
-        add its delay. An answer to the world before a restart is dropped."""
+        add its delay. An answer to the world before a restart is dropped, as is that of a policy that was replaced."""
+        ready = self._ready
+        done = ready.execution.answer(observation, executed, latency_s)
         self._answers.append(done)
-        stamp_ns, start_ns = done.observation.stamp_ns, self._world_start_ns
-        if done.chunk is not None and start_ns <= stamp_ns:
-            self._chunk_publisher.publish(conversions.chunk_message(self._offsets_ns, done.chunk, stamp_ns, self._rig))
+        stamp_ns = observation.stamp_ns
+        if done.chunk is not None and self._observing.world_start_ns <= stamp_ns and ready is self._ready:
+            message = conversions.chunk_message(ready.offsets_ns, done.chunk, stamp_ns, self._rig)
+            self._chunk_publisher.publish(message)
+        return stamp_ns
 
     def _report(self) -> None:
         while self._answers:
@@ -150,12 +199,27 @@ class PolicyServer(Node):
             self.diagnostics.set("inference_ms", f"{1000 * done.inference_s:.1f}")
             if done.refusal:
                 self.diagnostics.refuse("observation", done.refusal)
-        self.diagnostics.set("dropped.incomplete", self._pairing.n_incomplete)
-        self.diagnostics.set("dropped.overtaken", 0 if self._worker is None else self._worker.n_overtaken)
-        missing, now = self._pairing.missing, time.monotonic()
-        since = self._waiting_since = (self._waiting_since or now) if missing else None
-        late = since is not None and now - since > SILENCE_S
-        self.diagnostics.trouble("waiting", f"no chunk: {', '.join(missing)} does not answer" if late else None)
+        self._observing.report()
+        if self._worker is not None:
+            self.diagnostics.set("dropped.overtaken", self._worker.n_overtaken)
+            self.diagnostics.set("expected_latency_ms", f"{1000 * self._latency.seconds:.0f}")
+            if not self._worker.is_alive:
+                raise UserError("the inference has failed; its reason is above; this node starts again")
+        self._reload_between_episodes()
+
+    # Another checkpoint
+
+    def _reload_between_episodes(self) -> None:
+        """Never while the policy has the robot, nor within an episode, nor before it is known who has it."""
+        if self._reload is None:
+            return
+        self.diagnostics.trouble("reload", f"the new checkpoint is not used: {self._reload.refusal}"
+                                 if self._reload.refusal else None)
+        if self._in_episode or self._authority in ("", "policy"):
+            return
+        ready = self._reload.take()
+        if ready is not None and ready.chosen.sha256 != self._ready.chosen.sha256:
+            self._begin(ready)
 
     def destroy_node(self) -> None:
         if self._worker is not None:

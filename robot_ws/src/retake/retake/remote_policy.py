@@ -1,41 +1,37 @@
 """Answers camera frames with action chunks of a policy server elsewhere, over openpi's websocket protocol.
 
-The same topics as policy_server: in `camera/<name>/color/image_raw/compressed` (CAMERA) and `measured_action` (STREAM),
-out `action_chunk` (STREAM) with the observation's stamp and `policy` (LATCHED) once the server is connected, agreed
-about robot, channels and pictures, and warm. Sending and waiting are a worker's; no answer, no chunk: the authority's
-lease applies. See policies/remote_policy.py for what is waited for. The server's token is in RETAKE_POLICY_TOKEN.
+In: what observations are made of (retake/observing.py). Out, as of policy_server: `action_chunk` (STREAM) with the
+observation's stamp and `policy` (LATCHED) once the server is connected, agreed about robot, channels and pictures, and
+warm. Sending and waiting are a worker's; no answer, no chunk: the authority's lease applies. See
+policies/remote_policy.py for what is waited for. The server's token is in RETAKE_POLICY_TOKEN.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import rig_of
 from policies.chunk import chunk_times_ns
-from policies.observation import Observation, ObservationPairing
+from policies.observation import Observation
 from policies.remote_policy import Patience, RemoteAnswer, RemotePolicy
 from policies.remote_terms import Robot, Terms, agree
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
+from retake.observing import Observing
 from retake.parameters import declare
 from retake.remote_choice import TOKEN_VARIABLE, check_address, told_of
 from retake.spin import STEADY, run
 
-INFERENCE_FRAMES = 6  # an observation is every sixth camera frame
 REPORT_S = 0.2
-SILENCE_S = 2.0  # wall time that a due frame may wait before it is said
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Parameters:
 
 
 class RemotePolicyNode(Node):
-    """Pairs messages, hands observations to the worker, publishes what the server answers."""
+    """Hands observations to the worker, publishes what the server answers."""
 
     def __init__(self) -> None:
         super().__init__("remote_policy")
@@ -67,72 +63,28 @@ class RemotePolicyNode(Node):
         self._rig = rig = rig_of(parameters.robot)
         robot = Robot(rig.name, tuple(rig.layout.channels), rig.cameras)
         self._answers: deque[RemoteAnswer] = deque(maxlen=100)  # the worker appends, the report timer takes
-        self._agreed: Terms | None = None  # written by the worker; the executor makes the pairing for it
-        self._pairing: ObservationPairing | None = None
-        self._paired: Terms | None = None
-        self._world = 0  # n_restarts of the pairing when the newest observation was made
-        self._world_start_ns = 0
+        self._agreed: Terms | None = None  # written by the worker
         self._said_trouble = ""
-        self._waiting_since: float | None = None
 
         self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", qos.SEND)
         self._policy = self.create_publisher(String, "policy", qos.LATCHED)
         self.diagnostics = Diagnostics(self)
-        for camera in rig.cameras:
-            topic = f"camera/{camera}/color/image_raw/compressed"
-            self.create_subscription(CompressedImage, topic, self._image_callback(camera), qos.CAMERA)
-        self.create_subscription(JointTrajectory, "measured_action", self._on_state, qos.STREAM)
+        self._observing = Observing(self, rig, self.diagnostics, self._on_observation, lambda: self.worker.clear())
         self.worker = RemotePolicy(
             parameters.address, os.environ.get(TOKEN_VARIABLE, ""),
             partial(agree, robot=robot, told=told, address=parameters.address), rig.home_action, self._on_ready,
             self._on_answer, Patience(answer_s=parameters.answer_s),
         )  # fmt: skip
+        self._observing.subscribe(rig.cameras)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
         self.get_logger().info(f"asking {parameters.address}, at most {parameters.answer_s:g} s for an answer")
 
-    def _image_callback(self, camera: str) -> Callable[[CompressedImage], None]:
-        def on_image(message: CompressedImage) -> None:
-            self.diagnostics.count(f"camera.{camera}")
-            pairing = self._current()
-            if pairing is not None and camera in pairing.cameras:
-                stamp_ns = conversions.stamp_ns(message.header.stamp)
-                self._take(pairing.add_image(camera, stamp_ns, bytes(message.data)))
-
-        return on_image
-
-    def _on_state(self, message: JointTrajectory) -> None:
-        self.diagnostics.count("measured_action")
-        try:
-            state = conversions.action_from(message, self._rig)
-        except ValueError as error:
-            self.diagnostics.refuse("measured_action", str(error))
-            return
-        if (pairing := self._current()) is None:
-            return
-        stamp_ns = conversions.stamp_ns(message.header.stamp)
-        observation = pairing.add_state(stamp_ns, state)
-        if pairing.n_restarts != self._world:
-            self._world, self._world_start_ns = pairing.n_restarts, stamp_ns
-            self.worker.clear()
-            self.get_logger().info(f"the world restarted at {stamp_ns / 1e9:.3f} s")
-        self._take(observation)
-
-    def _current(self) -> ObservationPairing | None:
-        """The pairing for the cameras of the policy that was agreed upon; a new one when that changed."""
-        agreed = self._agreed
-        if agreed is not None and (self._paired is None or agreed.cameras != self._paired.cameras):
-            period_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
-            self._pairing, self._world = ObservationPairing(agreed.cameras, False, period_ns), 0
-        self._paired = agreed
-        return self._pairing
-
-    def _take(self, observation: Observation | None) -> None:
-        if observation is not None and self._pairing is not None:
-            self.worker.submit(observation, self._pairing.cameras)
+    def _on_observation(self, observation: Observation) -> None:
+        self.worker.submit(observation, self._observing.cameras)
 
     def _on_ready(self, terms: Terms) -> None:
         """In the worker: whose chunks follow, before the first of them."""
-        self._agreed = terms
+        self._agreed, self._observing.wanted = terms, terms.cameras
         self._policy.publish(String(data=terms.name))
 
     def _on_answer(self, done: RemoteAnswer) -> None:
@@ -140,7 +92,7 @@ class RemotePolicyNode(Node):
         dropped."""
         self._answers.append(done)
         stamp_ns, terms = done.observation.stamp_ns, self._agreed
-        if done.chunk is not None and terms is not None and self._world_start_ns <= stamp_ns:
+        if done.chunk is not None and terms is not None and self._observing.world_start_ns <= stamp_ns:
             offsets_ns = chunk_times_ns(len(done.chunk), terms.chunk_dt_ns).tolist()
             self._chunk_publisher.publish(conversions.chunk_message(offsets_ns, done.chunk, stamp_ns, self._rig))
 
@@ -161,10 +113,7 @@ class RemotePolicyNode(Node):
             if not trouble and self._agreed is not None:
                 self.get_logger().info(f"policy {self._agreed.name}, cameras {', '.join(self._agreed.cameras)} at "
                                        f"{self._agreed.width}x{self._agreed.height}")
-        missing, now = () if self._pairing is None else self._pairing.missing, time.monotonic()
-        since = self._waiting_since = (self._waiting_since or now) if missing else None
-        late = since is not None and now - since > SILENCE_S
-        self.diagnostics.trouble("waiting", f"no chunk: {', '.join(missing)} does not answer" if late else None)
+        self._observing.report()
         if not self.worker.is_alive():
             raise UserError("the thread that asks the server has ended; its reason is above; this node starts again")
 

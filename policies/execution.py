@@ -1,0 +1,141 @@
+"""How the chunks of a policy follow each other while the robot moves on.
+
+A chunk's points have absolute times, so what has passed when it arrives is never played; the authority blends from one
+chunk to the next. What is left to do is to make the next chunk agree with what the robot does meanwhile:
+
+- `realtime_chunking` (Black et al. 2025, arXiv 2506.07339), for policies that take a prefix: the new chunk is sampled
+  to agree with what was really executed up to now, with the chunk that is being executed until the new one will count,
+  and less and less after that (their eq. 5).
+- `temporal_ensembling` (Zhao et al. 2023, ACT), for policies with one answer: the mean of all chunks that speak of a
+  moment.
+- `latest`: each chunk as the policy gave it.
+
+What is executed is what the authority says it executes, not what was sent to it: after a hand-back, a stop or a chunk
+that it refused nothing goes on from what never happened. Pure; the graph and the one-process rollout use it alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from policies.chunk import chunk_times_ns
+from policies.executed import Executed
+from policies.inference import Answer, answer
+from policies.normalise import align, renormalise
+from policies.observation import Observation
+from policies.predictor import LATEST, REALTIME_CHUNKING, TEMPORAL_ENSEMBLING, Predictor
+from policies.prefix import ActionPrefix
+
+MODES = (REALTIME_CHUNKING, TEMPORAL_ENSEMBLING, LATEST)
+ENSEMBLE_COEFFICIENT = 0.01  # ACT's m: weights exp(-m i), the oldest chunk first
+N_KEPT = 8  # chunks; more never overlap at three or more observations per chunk
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A chunk (n, a) as the policy gave it, for times (n,) ns."""
+
+    stamp_ns: int
+    times_ns: np.ndarray
+    actions: np.ndarray
+
+    def at(self, times_ns: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
+        """(k, a) linear between the points, the first before and the last after them."""
+        return _interpolated(times_ns, self.times_ns, self.actions, channels)
+
+
+class ChunkExecution:
+    """See the module. `answer` is called by one thread at a time; `begin` may come from another."""
+
+    def __init__(self, policy: Predictor, mode: str = "", coefficient: float = ENSEMBLE_COEFFICIENT) -> None:
+        """`mode`: one of MODES; empty: the policy's own.
+
+        Raises:
+            ValueError: the mode is unknown.
+        """
+        self.policy, self.mode, self._coefficient = policy, mode or policy.execution, coefficient
+        if self.mode not in MODES:
+            raise ValueError(f"execution {self.mode!r} is unknown; allowed: {', '.join(MODES)}")
+        if self.mode == REALTIME_CHUNKING and policy.execution != REALTIME_CHUNKING:
+            raise ValueError(f"this policy takes no prefix, which {self.mode} needs; allowed: {', '.join(MODES[1:])}; "
+                             "choose one, or leave it to the policy")
+        config = policy.config
+        self._offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns)
+        self._channels = config.action_channels
+        self._plans: deque[_Plan] = deque(maxlen=N_KEPT)
+
+    def begin(self) -> None:
+        """Another world, or another start: nothing from before counts."""
+        self._plans = deque(maxlen=N_KEPT)  # a new one: an answer that is under way goes to the old one
+
+    def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
+        """The chunk for an observation, or why there is none. `executed`: at least since the observation, up to now;
+        the chunk will count `latency_s` after the observation."""
+        plans = self._plans
+        if not len(executed.chunk_stamps_ns) or executed.chunk_stamps_ns[-1] == 0:  # no chunk is being executed
+            plans.clear()
+        times_ns = observation.stamp_ns + self._offsets_ns
+        prefix = None
+        if self.mode == REALTIME_CHUNKING and plans:
+            prefix = self.prefix(times_ns, plans[-1], executed, observation.stamp_ns + round(latency_s * 1e9))
+        done = answer(self.policy, observation, prefix)
+        if done.chunk is None:
+            return done
+        plans.append(_Plan(observation.stamp_ns, times_ns, done.chunk))
+        if self.mode == TEMPORAL_ENSEMBLING:
+            return replace(done, chunk=self._ensemble(plans))
+        return done
+
+    def prefix(self, times_ns: np.ndarray, plan: _Plan, executed: Executed, counts_ns: int) -> ActionPrefix:
+        """What is executed at times (n,): the past as it was, then `plan`, until `counts_ns` for certain."""
+        now_ns, end_ns = int(executed.stamps_ns[-1]), int(plan.times_ns[-1])
+        is_past = times_ns <= now_ns
+        actions = plan.at(times_ns, self._channels)
+        actions[is_past] = _interpolated(times_ns[is_past], executed.stamps_ns, executed.references, self._channels)
+        certain_ns = max(counts_ns, now_ns)
+        step_ns = self.policy.config.chunk_dt_ns
+        left = np.clip((end_ns + step_ns - times_ns) / max(end_ns + step_ns - certain_ns, 1), 0.0, 1.0)
+        soft = left * np.expm1(left) / np.expm1(1.0)
+        return ActionPrefix(actions, np.where(times_ns <= certain_ns, 1.0, soft))
+
+    def _ensemble(self, plans: deque[_Plan]) -> np.ndarray:
+        """(n, a) the weighted mean at the newest plan's times of all that reach so far."""
+        newest = plans[-1]
+        total, weights = np.zeros_like(newest.actions), np.zeros((len(newest.times_ns), 1))
+        for i, plan in enumerate(plans):
+            reaches = (newest.times_ns <= plan.times_ns[-1])[:, None]
+            weight = np.exp(-self._coefficient * i) * reaches
+            total += weight * align(plan.at(newest.times_ns, self._channels), newest.actions[0], self._channels)
+            weights += weight
+        return renormalise(total / weights, self._channels)
+
+
+class ExpectedLatency:
+    """How long after its observation a chunk will count: nearly the longest of the recent ones, s."""
+
+    QUANTILE, RECENT = 0.95, 40
+
+    def __init__(self, first_s: float) -> None:
+        """`first_s`: what is expected before anything was measured."""
+        self._recent: deque[float] = deque([first_s], maxlen=self.RECENT)
+
+    def add(self, latency_s: float) -> None:
+        """One that was measured."""
+        self._recent.append(latency_s)
+
+    @property
+    def seconds(self) -> float:
+        """What to expect of the next."""
+        return float(np.quantile(self._recent, self.QUANTILE))
+
+
+def _interpolated(at_ns: np.ndarray, times_ns: np.ndarray, values: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
+    """Rows (k, a) between those of `values` (n, a) at `times_ns` (n,), quaternions at unit length."""
+    values = align(values, values[-1], channels)
+    at, known = (at_ns - times_ns[0]).astype(np.float64), (times_ns - times_ns[0]).astype(np.float64)
+    columns = [np.interp(at, known, values[:, c]) for c in range(values.shape[1])]
+    return renormalise(np.stack(columns, axis=-1), channels)
+

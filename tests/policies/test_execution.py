@@ -1,0 +1,131 @@
+"""How chunks follow each other: what a new one is made to agree with, and what nothing goes on from."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pytest
+
+from policies.chunk import chunk_times_ns
+from policies.executed import Executed
+from policies.execution import ChunkExecution, ExpectedLatency
+from policies.observation import Observation
+from policies.policy import PolicyConfig
+
+DT, TICK, GRID = 66_000_000, 20_000_000, 396_000_000
+CHANNELS = ("x", "hand.qx", "hand.qy", "hand.qz", "hand.qw")
+JPEG = cv2.imencode(".jpg", np.zeros((24, 32, 3), np.uint8))[1].tobytes()
+CONFIG = PolicyConfig(CHANNELS, CHANNELS, ("head",), 32, 24)
+
+
+def actions(x) -> np.ndarray:
+    """(n, a): `x` (n,) and a hand that turns with it about z."""
+    x = np.asarray(x, dtype=float)
+    zero = np.zeros_like(x)
+    return np.stack([x, zero, zero, np.sin(x / 2), np.cos(x / 2)], axis=-1)
+
+
+@dataclass
+class Ramp:
+    """x rises by 1 a second from `start` of each further call; `sign` of its quaternions alternates."""
+
+    execution: str
+    starts: list[float]
+    config: PolicyConfig = CONFIG
+    prefixes: list = field(default_factory=list)
+
+    def predict(self, pictures, state, seed, prefix=None):
+        self.prefixes.append(prefix)
+        chunk = actions(self.starts[len(self.prefixes) - 1] + chunk_times_ns(CONFIG.chunk_size, DT) * 1e-9)
+        chunk[:, 1:] *= (-1) ** len(self.prefixes)
+        return chunk
+
+
+def observe(k: int) -> Observation:
+    return Observation(k * GRID, (JPEG,), np.zeros(5), k * GRID)
+
+
+def executed(now_ns: int, chunk_stamp_ns: int, x: float = 7.0) -> Executed:
+    """A second at `x`, up to `now_ns`."""
+    stamps = now_ns - TICK * np.arange(50, -1, -1)
+    return Executed(stamps, actions(np.full(len(stamps), x)), np.full(len(stamps), chunk_stamp_ns))
+
+
+def test_prefix_is_what_was_executed_then_the_chunk_at_work_then_less_and_less():
+    policy = Ramp("realtime_chunking", [0.0, 0.0])
+    execution = ChunkExecution(policy)
+    execution.answer(observe(1), executed(GRID, 0), 0.1)
+    assert policy.prefixes == [None]
+    now_ns, latency_s = 2 * GRID + 70_000_000, 0.2  # the answer is asked for when one of its points has passed
+    execution.answer(observe(2), executed(now_ns, GRID), latency_s)
+    prefix = policy.prefixes[1]
+    times_ns = 2 * GRID + chunk_times_ns(CONFIG.chunk_size, DT)
+    x, weight = prefix.actions[:, 0], prefix.weight
+    assert x[0] == 7.0 and times_ns[0] <= now_ns
+    covered = times_ns <= GRID + CONFIG.chunk_size * DT
+    np.testing.assert_allclose(x[1:][covered[1:]], (times_ns[1:][covered[1:]] - GRID) * 1e-9)  # the first chunk's ramp
+    np.testing.assert_allclose(np.linalg.norm(prefix.actions[:, 1:], axis=1), 1.0)
+    certain = times_ns <= 2 * GRID + latency_s * 1e9
+    assert certain.sum() == 3 and (weight[certain] == 1.0).all()
+    assert (np.diff(weight[~certain & covered]) < 0.0).all() and 0.0 < weight[~certain & covered].min()
+    assert weight[~certain].max() < 1.0 and (weight[~covered] == 0.0).all() and np.isfinite(prefix.actions).all()
+    # eq. 5 of real-time chunking, in steps: d certain ones, H - s that the old chunk still reaches
+    d, last = 3, int(covered.sum())
+    c = (last - np.arange(d, last)) / (last - d + 1)
+    np.testing.assert_allclose(weight[d:last], c * np.expm1(c) / np.expm1(1.0), rtol=0.05)
+
+
+def test_a_late_answer_to_a_chunk_that_has_ended_holds_where_it_ended():
+    policy = Ramp("realtime_chunking", [0.0, 0.0])
+    execution = ChunkExecution(policy)
+    execution.answer(observe(1), executed(GRID, 0), 0.1)
+    execution.answer(observe(9), executed(9 * GRID, GRID, x=1.584), 0.1)
+    prefix = policy.prefixes[1]
+    np.testing.assert_allclose(prefix.actions[:, 0], 1.584)
+    assert prefix.weight[0] == 1.0 and (prefix.weight[1:] == 0.0).all()
+
+
+@pytest.mark.parametrize("mode", ["realtime_chunking", "temporal_ensembling"])
+def test_nothing_goes_on_from_a_chunk_that_nobody_executes(mode):
+    policy = Ramp(mode, [0.0, 5.0, 0.0, 0.0])
+    execution = ChunkExecution(policy)
+    first = execution.answer(observe(1), executed(GRID, 0), 0.1).chunk
+    execution.answer(observe(2), executed(2 * GRID, GRID), 0.1)
+    after_hand_back = execution.answer(observe(3), executed(3 * GRID, 0), 0.1).chunk
+    np.testing.assert_allclose(np.abs(after_hand_back), np.abs(first))
+    assert policy.prefixes[2] is None
+    execution.begin()  # another world, in which the authority has not ticked yet
+    execution.answer(observe(1), executed(4 * GRID, 3 * GRID), 0.1)
+    assert policy.prefixes[3] is None
+
+
+def test_ensembling_is_the_mean_of_all_that_speak_of_a_moment():
+    starts = [0.0, 1.0, 2.0]
+    execution = ChunkExecution(Ramp("temporal_ensembling", starts), coefficient=0.5)
+    chunks = [execution.answer(observe(k), executed(k * GRID, (k - 1) * GRID), 0.1).chunk for k in (1, 2, 3)]
+    # at the last chunk's first point all three speak, at its last one only itself
+    t = np.array([DT + 2 * GRID, DT + GRID, DT]) * 1e-9
+    weight = np.exp(-0.5 * np.arange(3))
+    np.testing.assert_allclose(chunks[2][0, 0], weight @ (np.array(starts) + t) / weight.sum())
+    np.testing.assert_allclose(chunks[2][-1, 0], starts[2] + CONFIG.chunk_size * DT * 1e-9)
+    np.testing.assert_allclose(np.linalg.norm(chunks[2][:, 1:], axis=1), 1.0)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="'late' is unknown; allowed: realtime_chunking"):
+        ChunkExecution(Ramp("latest", []), "late")
+    with pytest.raises(ValueError, match="takes no prefix"):
+        ChunkExecution(Ramp("latest", []), "realtime_chunking")
+    execution = ChunkExecution(Ramp("latest", [np.nan, 0.0]))
+    assert "not finite" in execution.answer(observe(1), executed(GRID, 0), 0.1).refusal
+
+
+def test_expected_latency_is_nearly_the_longest_of_the_recent():
+    latency = ExpectedLatency(0.5)
+    assert latency.seconds == 0.5
+    for k in range(100):
+        latency.add(0.3 if k % 10 == 0 else 0.1)
+    assert latency.seconds == 0.3
+    for _ in range(ExpectedLatency.RECENT):
+        latency.add(0.1)
+    assert latency.seconds == 0.1
