@@ -17,7 +17,7 @@ COMMANDS = {
     "train": ("policies.train", "train a policy from recorded episodes"),
     "serve": ("retake.serve", "a policy for openpi clients, here or on another machine"),
     "home": ("policies.home_command", "write where a policy is at home, from the episodes it was trained on"),
-    "eval": ("retake.evaluate", "success rate on held-out seeds, through the full graph in lockstep"),
+    "eval": ("sim.evaluate", "success rate on held-out seeds: through the full graph, or fast in one process"),
     "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),
     "doctor": ("retake.doctor", "is this machine fit to run the robot?"),
     "episodes": ("retake.episodes", "list recorded episodes; relabel, discard, undo"),

@@ -1,4 +1,4 @@
-"""`retake eval`: held-out seeds through the full graph in lockstep; success rate with Wilson's 95 % interval.
+"""`retake eval name:=value ...`: held-out seeds through the full graph in lockstep; rate with Wilson's 95 % interval.
 
 Writes build/eval.json. Exit code 0 when every seed was run and no node died, whatever the rate.
 """
@@ -20,13 +20,15 @@ from retake import up
 from retake.errors import UserError
 from retake.graph import ARGUMENTS, Value, held_out_seed, owns_clock, read_arguments
 
+OUT = Path("build/eval.json")
 DEFAULTS: dict[str, Value] = {"headless": True, "episodes": 50, "root": "build/eval_episodes"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """As `retake up`, with other defaults."""
     up.add_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("build/eval.json"), help="where the figures go (%(default)s)")
+    parser.add_argument("--out", type=Path, help=f"where the figures go: a file ({OUT}); of --one-process a folder "
+                                                 "(build/eval)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"episodes:={values['episodes']} evaluates nothing; allowed: 1 and more; write episodes:=50")
     if int(values["seed"]) < held_out:
         raise UserError(f"seed:={values['seed']} may have been trained on; allowed: from {held_out}; leave seed out")
+    out = args.out or OUT
     result = Path(str(values["result"]))
     result.unlink(missing_ok=True)
     outcome = up.run_graph(values, Console())
@@ -48,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     figures = summarise(json.loads(result.read_text())["episodes"])
     figures |= {"policy": values["policy"], "lockstep": values["lockstep"],
                 "deaths": [f"{death.spec.name} {death.cause}" for death in outcome.deaths]}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(figures, indent=1) + "\n")
-    _show(figures, args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=1) + "\n")
+    _show(figures, out)
     return int(not outcome.finished or bool(outcome.deaths))
 
 

@@ -1,0 +1,132 @@
+"""`retake eval`: how often a policy succeeds on held-out seeds, and how sure that is.
+
+`retake eval name:=value ...` runs the full graph in lockstep. `retake eval --one-process FOLDER [FOLDER]` runs the same
+parts without processes and messages between them, faster, several seeds at once, and compares two policies seed by
+seed. Seeds that OUT has already are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from policies.statistics import format_rate
+from retake import evaluate as graph
+from retake.errors import UserError
+from sim import parallel
+from sim.evaluation import FILMS, ResultFile, Settings, settings_of
+from sim.evaluation_page import write_page
+from sim.evaluation_summary import compare, difference_text, rate_text, seconds_text, summarise
+from sim.rollout import LATENCY_S
+from sim.tasks import HELD_OUT_SEED
+
+EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
+OUT = Path("build/eval")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    graph.add_arguments(parser)
+    one = parser.add_argument_group("--one-process", "without the graph; FOLDERs of checkpoints instead of name:=value")
+    one.add_argument("--one-process", action="store_true", help="world, controller, authority and policy in a process")
+    one.add_argument("--episodes", type=int, default=100, help="how many seeds, from --seed on (%(default)s)")
+    one.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="the first one (%(default)s)")
+    one.add_argument("--workers", type=int, default=1, help="processes, about one per core (%(default)s)")
+    one.add_argument("--ray", metavar="ADDRESS", help="--workers on a Ray cluster: its address, or local")
+    one.add_argument("--latency", type=float, default=LATENCY_S,
+                     help="seconds from an observation until its chunk counts (%(default)s, as the graph in lockstep)")
+    one.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
+    one.add_argument("--films", choices=FILMS, default="failures", help="which episodes to film (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every seed was run, whatever the rate."""
+    if not args.one_process:
+        if folders := [word for word in args.arguments if ":=" not in word]:
+            raise UserError(f"{folders[0]!r} is no name:=value; for checkpoint folders write --one-process before them")
+        return graph.run(args)
+    evaluations = _settings(args)
+    seeds = range(args.seed, args.seed + args.episodes)
+    out = args.out or OUT
+    results = [ResultFile(out, settings) for settings in evaluations]
+    with _progress() as progress:
+        try:
+            for settings, result in zip(evaluations, results, strict=True):
+                _run(settings, result, seeds, args, progress)
+        except KeyboardInterrupt:
+            progress.stop()
+            print(f"interrupted; {out} keeps what was run, the same command goes on from here")
+            return EXIT_INTERRUPTED
+    figures = [summarise(settings, result, seeds) for settings, result in zip(evaluations, results, strict=True)]
+    report: dict[str, Any] = {"policies": figures}
+    if len(figures) == 2:
+        report["paired"] = compare(*figures)
+    (out / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
+    page = write_page(out, report)
+    _show(report, page)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> list[Settings]:
+    """One or two evaluations; the second beside the first."""
+    if not 1 <= len(args.arguments) <= 2 or any(":=" in word for word in args.arguments):
+        given = " ".join(args.arguments) or "no folder"
+        raise UserError(f"--one-process with {given}; allowed: one checkpoint folder, or two to compare; name:=value "
+                        "is for the graph")
+    if args.episodes < 1 or args.workers < 1:
+        raise UserError(f"--episodes {args.episodes} --workers {args.workers}: both must be at least 1")
+    if args.seed < HELD_OUT_SEED:
+        raise UserError(f"--seed {args.seed} may have been trained on; allowed: from {HELD_OUT_SEED}; leave --seed out")
+    evaluations = [settings_of(Path(word), latency_s=args.latency, noise=args.sensor_noise) for word in args.arguments]
+    if len({settings.task for settings in evaluations}) > 1:
+        raise UserError(f"the policies are for {' and '.join(s.task for s in evaluations)}; compare two of one task")
+    if len({settings.name for settings in evaluations}) < len(evaluations):
+        raise UserError("both folders hold the same policy; there is nothing to compare")
+    return evaluations
+
+
+def _run(settings: Settings, result: ResultFile, seeds: Sequence[int], args: argparse.Namespace,
+         progress: Progress) -> None:
+    """Run what is missing; each line is kept as soon as it is there."""
+    missing = result.missing(seeds)
+    done = [result.lines[seed]["outcome"] for seed in seeds if seed in result.lines]
+    wins = done.count("success")
+    bar = progress.add_task(settings.folder, total=len(seeds), completed=len(done), rate="")
+    if not missing:
+        return progress.update(bar, rate=format_rate(wins, len(done)))
+    if args.ray:
+        lines = parallel.on_ray(settings, missing, args.films, args.workers, args.ray)
+    else:
+        lines = parallel.in_processes(settings, missing, args.films, args.workers)
+    for count, (line, film) in enumerate(lines, len(done) + 1):
+        result.add(line, film)
+        wins += line["outcome"] == "success"
+        progress.update(bar, advance=1, rate=format_rate(wins, count))
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                    TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn())
+
+
+def _show(report: Mapping[str, Any], page: Path) -> None:
+    table = Table("", *(figures["policy"] for figures in report["policies"]))
+    for name, text in (
+        ("weights", lambda figures: figures["sha256"][:16]), ("success, Wilson 95 %", rate_text),
+        ("time to success, median", lambda figures: seconds_text(figures["time_to_success_s"]["median"])),
+        ("falls", lambda figures: str(figures["falls"])),
+        ("interventions", lambda figures: str(figures["interventions"])),
+        ("times real time, a process", lambda figures: f"{figures['real_time_factor']:.1f}"),
+    ):  # fmt: skip
+        table.add_row(name, *(text(figures) for figures in report["policies"]))
+    Console().print(table)
+    if paired := report.get("paired"):
+        print(f"second less first on the same seeds: {difference_text(paired)} (exact McNemar; Newcombe 95 %); "
+              f"only the first {paired['first_only']}, only the second {paired['second_only']}")
+    print(f"{page.with_name('eval.json')}, {page}")

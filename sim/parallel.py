@@ -1,0 +1,99 @@
+"""Seeds over processes of this machine, or over machines with Ray. Lines come as they are finished, in any order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sim.evaluation import Evaluator, Settings
+
+Outcome = tuple[dict[str, Any], bytes]
+_evaluator: Evaluator | None = None  # one per worker process, made by _start_worker
+
+
+def serially(settings: Settings, seeds: Sequence[int], films: str) -> Iterator[Outcome]:
+    """One after the other, in this process."""
+    with closing(Evaluator(settings, films)) as evaluator:
+        for seed in seeds:
+            yield evaluator.run(seed)
+
+
+def in_processes(settings: Settings, seeds: Sequence[int], films: str, workers: int) -> Iterator[Outcome]:
+    """In processes of this machine.
+
+    Raises:
+        ValueError: one of them died.
+    """
+    if workers == 1 or len(seeds) <= 1:
+        yield from serially(settings, seeds, films)
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
+    context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
+    pool = ProcessPoolExecutor(min(workers, len(seeds)), context, _start_worker, (settings, films))
+    try:
+        for future in as_completed([pool.submit(_run, seed) for seed in seeds]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise ValueError("a worker process died (out of memory?); the same command goes on from here, with fewer "
+                         "--workers if it repeats") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker(settings: Settings, films: str) -> None:
+    global _evaluator
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its seed is run again
+    _evaluator = Evaluator(settings, films)
+
+
+def _run(seed: int) -> Outcome:
+    if _evaluator is None:
+        raise RuntimeError("the worker has not been started by _start_worker")
+    return _evaluator.run(seed)
+
+
+class _FromFiles:
+    """An evaluator on another machine: the policy's files travel with it."""
+
+    def __init__(self, settings: Settings, films: str, files: dict[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in files.items():
+                (Path(folder) / name).write_bytes(data)
+            self._evaluator = Evaluator(replace(settings, folder=folder), films)
+
+    def run(self, seed: int) -> Outcome:
+        return self._evaluator.run(seed)
+
+
+def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, address: str) -> Iterator[Outcome]:
+    """On `workers` cores of a Ray cluster; `address` as `ray.init` takes it, `local` starts one here.
+
+    Every machine needs this version of the package; the policy travels.
+
+    Raises:
+        ValueError: Ray is not installed, or the cluster does not answer.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError("--ray needs the package ray; install it with: pip install 'retake[ray]'") from error
+    try:
+        ray.init(address=address, include_dashboard=False, logging_level="warning", log_to_driver=False)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster at {address} ({error}); start one with: ray start --head") from error
+    try:
+        files = {path.name: path.read_bytes() for path in Path(settings.folder).iterdir() if path.is_file()}
+        remote = ray.remote(num_cpus=1)(_FromFiles)
+        actors = [remote.remote(settings, films, ray.put(files)) for _ in range(min(workers, len(seeds)))]
+        yield from ray.util.ActorPool(actors).map_unordered(lambda actor, seed: actor.run.remote(seed), seeds)
+    finally:
+        ray.shutdown()
