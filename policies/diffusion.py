@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -75,7 +76,11 @@ class DiffusionPolicy(GenerativePolicy):
     def levels(self) -> list[NoiseLevel]:
         n, total = self.diffusion.num_inference_steps, self.diffusion.num_train_timesteps
         steps = [round(total - i * total / n) - 1 for i in range(n)]
-        return [NoiseLevel(k / total, float(self.alpha[k]), float(self.sigma[k])) for k in steps]
+        return [NoiseLevel(self._time(k), float(self.alpha[k]), float(self.sigma[k])) for k in steps]
+
+    def _time(self, step: Any) -> Any:
+        """As the network is told it: 0 for the noisiest step, as for flow matching."""
+        return 1.0 - (step + 1) / self.diffusion.num_train_timesteps
 
     def clean_chunk(self, noisy: torch.Tensor, level: NoiseLevel, context: torch.Tensor) -> torch.Tensor:
         said = self.network(noisy, torch.full_like(noisy[:, :1], level.t), context)
@@ -93,6 +98,6 @@ class DiffusionPolicy(GenerativePolicy):
         step = (self.uniform((len(chunk), 1), generator) * total).long().clamp(max=total - 1)
         noise = self.normal(chunk.shape, generator)
         alpha, sigma = self.alpha[step], self.sigma[step]  # (b, 1)
-        said = self.network(alpha * chunk + sigma * noise, step / total, context)
+        said = self.network(alpha * chunk + sigma * noise, self._time(step), context)
         wanted = {"sample": chunk, "epsilon": noise, "v_prediction": alpha * noise - sigma * chunk}
         return functional.mse_loss(said, wanted[self.diffusion.prediction_type])

@@ -21,7 +21,7 @@ from policies.prefix import Prefix
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """x = alpha chunk + sigma noise, at time t in [0, 1] as the network is told it."""
+    """x = alpha chunk + sigma noise, at time t from 0 (noise) to 1 (chunk) as the network is told it."""
 
     t: float
     alpha: float
