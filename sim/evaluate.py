@@ -1,6 +1,6 @@
 """`retake eval`: how often a policy succeeds on held-out seeds, and how sure that is.
 
-`retake eval name:=value ...` runs the full graph in lockstep. `retake eval --one-process FOLDER [FOLDER]` runs the same
+`retake eval name:=value ...` runs the full graph in lockstep. `retake eval --one-process POLICY [POLICY]` runs the same
 parts without processes and messages between them, faster, several seeds at once, and compares two policies seed by
 seed. Seeds that OUT has already are not run again.
 """
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from policies.execution import MODES
 from policies.statistics import format_rate
 from retake import evaluate as graph
 from retake.errors import UserError
@@ -33,7 +34,7 @@ OUT = Path("build/eval")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     graph.add_arguments(parser)
-    one = parser.add_argument_group("--one-process", "without the graph; FOLDERs of checkpoints instead of name:=value")
+    one = parser.add_argument_group("--one-process", "without the graph; POLICY or two instead of name:=value")
     one.add_argument("--one-process", action="store_true", help="world, controller, authority and policy in a process")
     one.add_argument("--episodes", type=int, default=100, help="how many seeds, from --seed on (%(default)s)")
     one.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="the first one (%(default)s)")
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--ray", metavar="ADDRESS", help="--workers on a Ray cluster: its address, or local")
     one.add_argument("--latency", type=float, default=LATENCY_S,
                      help="seconds from an observation until its chunk counts (%(default)s, as the graph in lockstep)")
+    one.add_argument("--execution", default="", choices=("", *MODES),
+                     help="how chunks follow each other; by default the policy's own way")
+    one.add_argument("--task", default="", help="by default the one that the checkpoint was trained for")
     one.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
     one.add_argument("--films", choices=FILMS, default="failures", help="which episodes to film (%(default)s)")
 
@@ -49,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when every seed was run, whatever the rate."""
     if not args.one_process:
         if folders := [word for word in args.arguments if ":=" not in word]:
-            raise UserError(f"{folders[0]!r} is no name:=value; for checkpoint folders write --one-process before them")
+            raise UserError(f"{folders[0]!r} is no name:=value; for policies without the graph add --one-process")
         return graph.run(args)
     evaluations = _settings(args)
     seeds = range(args.seed, args.seed + args.episodes)
@@ -76,18 +80,19 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> list[Settings]:
     """One or two evaluations; the second beside the first."""
     if not 1 <= len(args.arguments) <= 2 or any(":=" in word for word in args.arguments):
-        given = " ".join(args.arguments) or "no folder"
-        raise UserError(f"--one-process with {given}; allowed: one checkpoint folder, or two to compare; name:=value "
+        given = " ".join(args.arguments) or "no policy"
+        raise UserError(f"--one-process with {given}; allowed: a checkpoint's folder, or two to compare; name:=value "
                         "is for the graph")
     if args.episodes < 1 or args.workers < 1:
         raise UserError(f"--episodes {args.episodes} --workers {args.workers}: both must be at least 1")
     if args.seed < HELD_OUT_SEED:
         raise UserError(f"--seed {args.seed} may have been trained on; allowed: from {HELD_OUT_SEED}; leave --seed out")
-    evaluations = [settings_of(Path(word), latency_s=args.latency, noise=args.sensor_noise) for word in args.arguments]
+    how = {"latency_s": args.latency, "noise": args.sensor_noise, "execution": args.execution}
+    evaluations = [settings_of(word, args.task, **how) for word in args.arguments]
     if len({settings.task for settings in evaluations}) > 1:
         raise UserError(f"the policies are for {' and '.join(s.task for s in evaluations)}; compare two of one task")
     if len({settings.name for settings in evaluations}) < len(evaluations):
-        raise UserError("both folders hold the same policy; there is nothing to compare")
+        raise UserError("both are the same policy; there is nothing to compare")
     return evaluations
 
 
@@ -97,7 +102,7 @@ def _run(settings: Settings, result: ResultFile, seeds: Sequence[int], args: arg
     missing = result.missing(seeds)
     done = [result.lines[seed]["outcome"] for seed in seeds if seed in result.lines]
     wins = done.count("success")
-    bar = progress.add_task(settings.folder, total=len(seeds), completed=len(done), rate="")
+    bar = progress.add_task(settings.policy, total=len(seeds), completed=len(done), rate="")
     if not missing:
         return progress.update(bar, rate=format_rate(wins, len(done)))
     if args.ray:

@@ -17,27 +17,31 @@ from typing import Any
 
 import torch
 
-from policies.checkpoint import git_hash, load_checkpoint
+from policies.checkpoint import Checkpoint, git_hash, load_checkpoint
+from policies.execution import ChunkExecution
 from sim.film import Film
-from sim.rollout import LATENCY_S, EachChunkAnew, Rollout
+from sim.rollout import LATENCY_S, Rollout
+from sim.tasks import task_spec
 
 FILMS = ("none", "failures", "all")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is evaluated and how. `sha256` names the policy's weights; the folder is only where they were found."""
+    """What is evaluated and how. `sha256` names the policy; `policy` (see policies/policy_choice.py) is only where it
+    was found. `execution`: how its chunks follow each other, see policies/execution.py; empty: its own way."""
 
-    folder: str
+    policy: str
     task: str
     sha256: str
     latency_s: float = LATENCY_S
     noise: bool = False
+    execution: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that outcomes depend on."""
-        return {name: value for name, value in asdict(self).items() if name != "folder"}
+        return {name: value for name, value in asdict(self).items() if name != "policy"}
 
     @property
     def name(self) -> str:
@@ -46,10 +50,16 @@ class Settings:
         return f"{self.task}-{self.sha256[:12]}-{digest[:6]}"
 
 
-def settings_of(folder: Path, **how: Any) -> Settings:
-    """Settings for the checkpoint in a folder; `how` as in Settings."""
-    checkpoint = load_checkpoint(folder)
-    return Settings(str(folder), checkpoint.task, checkpoint.sha256, **how)
+def settings_of(policy: str, task: str = "", **how: Any) -> Settings:
+    """Settings for a policy; `task`: by default the one that a checkpoint of ours was trained for."""
+    task = task or load_checkpoint(Path(policy)).task
+    return Settings(policy, task, chosen_for(policy, task).sha256, **how)
+
+
+def chosen_for(policy: str, task: str) -> Checkpoint:
+    """The policy, checked for the robot of the task."""
+    rig = task_spec(task).rig
+    return load_checkpoint(Path(policy), rig.name, rig.layout.channels)
 
 
 class Evaluator:
@@ -58,11 +68,11 @@ class Evaluator:
     def __init__(self, settings: Settings, films: str = "none") -> None:
         """`films`: of which episodes there shall be one, see FILMS."""
         torch.set_num_threads(1)  # sums of several threads would depend on how many there are
-        checkpoint = load_checkpoint(Path(settings.folder))
-        if checkpoint.sha256 != settings.sha256:
-            raise ValueError(f"{settings.folder} has changed since the evaluation began; start it again")
-        self._execution = EachChunkAnew(checkpoint.policy)
-        self._rollout = Rollout(settings.task, checkpoint.policy.config.cameras, settings.latency_s, settings.noise)
+        chosen = chosen_for(settings.policy, settings.task)
+        if chosen.sha256 != settings.sha256:
+            raise ValueError(f"{settings.policy} has changed since the evaluation began; start it again")
+        self._execution = ChunkExecution(chosen.policy, settings.execution)
+        self._rollout = Rollout(settings.task, chosen.policy.config.cameras, settings.latency_s, settings.noise)
         self._films, self._film = films, Film(self._rollout.drawing)
         self._rollout.on_frame = self._film.add if films != "none" else None
 
@@ -96,7 +106,6 @@ class ResultFile:
         self.films = Path(folder) / "films" / settings.name
         self.lines: dict[int, dict[str, Any]] = {}
         self.codes: list[str] = []  # versions of the code that contributed
-        self._folder = settings.folder
         if self.path.is_file():
             self._read(settings)
         self._begin(settings)

@@ -22,7 +22,7 @@ def summarise(settings: Settings, result: ResultFile, seeds: Sequence[int]) -> d
     successes = len(times)
     low, high = wilson_interval(successes, len(episodes))
     return {
-        "policy": settings.folder, **settings.identity, "code": result.codes, "seeds": list(seeds),
+        "policy": settings.policy, **settings.identity, "code": result.codes, "seeds": list(seeds),
         "trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)), "low": low,
         "high": high, "falls": why["fallen"], "interventions": 0, "why": dict(why),
         "time_to_success_s": {"median": _quantile(times, 0.5), "p90": _quantile(times, 0.9)},

@@ -62,13 +62,13 @@ def _run(seed: int) -> Outcome:
 
 
 class _FromFiles:
-    """An evaluator on another machine: the policy's files travel with it."""
+    """An evaluator on another machine: the policy's files travel with it, if it has any."""
 
     def __init__(self, settings: Settings, films: str, files: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
                 (Path(folder) / name).write_bytes(data)
-            self._evaluator = Evaluator(replace(settings, folder=folder), films)
+            self._evaluator = Evaluator(replace(settings, policy=folder) if files else settings, films)
 
     def run(self, seed: int) -> Outcome:
         return self._evaluator.run(seed)
@@ -91,7 +91,8 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
     except ConnectionError as error:
         raise ValueError(f"no Ray cluster at {address} ({error}); start one with: ray start --head") from error
     try:
-        files = {path.name: path.read_bytes() for path in Path(settings.folder).iterdir() if path.is_file()}
+        folder = Path(settings.policy)
+        files = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
         remote = ray.remote(num_cpus=1)(_FromFiles)
         actors = [remote.remote(settings, films, ray.put(files)) for _ in range(min(workers, len(seeds)))]
         yield from ray.util.ActorPool(actors).map_unordered(lambda actor, seed: actor.run.remote(seed), seeds)

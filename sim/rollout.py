@@ -19,9 +19,9 @@ from controllers.action_chunk import Refused
 from controllers.authority_core import AuthorityCore
 from policies.chunk import chunk_times_ns
 from policies.executed import Executed
-from policies.inference import Answer, answer
+from policies.inference import Answer
 from policies.observation import Observation
-from policies.policy import ChunkPolicy
+from policies.predictor import Predictor
 from retake.camera_codec import to_jpeg
 from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
@@ -33,29 +33,16 @@ JUDGE_NS = 100_000_000
 
 
 class Execution(Protocol):
-    """How a policy's chunks follow each other."""
+    """How a policy's chunks follow each other; policies/execution.py has it."""
 
-    policy: ChunkPolicy
+    @property
+    def policy(self) -> Predictor: ...
 
     def begin(self) -> None:
         """The policy has authority from now on; nothing from before counts."""
 
     def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
         """The chunk for an observation, given what was executed up to it and how late the chunk will count."""
-
-
-class EachChunkAnew:
-    """Every chunk by itself; what was executed before does not matter."""
-
-    def __init__(self, policy: ChunkPolicy) -> None:
-        self.policy = policy
-
-    def begin(self) -> None:
-        """Nothing is kept."""
-
-    def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
-        """The policy's chunk for the observation."""
-        return answer(self.policy, observation)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from sim.evaluation import ResultFile, settings_of
 from sim.evaluation_summary import compare, summarise
 from sim.tasks import HELD_OUT_SEED
 
-CHECKPOINT = Path("policies/checkpoints/g1_box")
+CHECKPOINT = "policies/checkpoints/g1_box"
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 20)
 
 
@@ -70,11 +69,11 @@ def test_figures_and_comparison(tmp_path):
 
 
 @pytest.mark.parametrize(("words", "says"), [
-    (["--one-process"], "one checkpoint folder"), (["--one-process", "policy:=x"], "name:=value is for the graph"),
+    (["--one-process"], "a checkpoint's folder"), (["--one-process", "policy:=x"], "name:=value is for the graph"),
     (["--one-process", "nowhere"], "no checkpoint"), (["nowhere"], "--one-process"),
-    (["--one-process", str(CHECKPOINT), "--seed", "5"], "may have been trained on"),
-    (["--one-process", str(CHECKPOINT), str(CHECKPOINT)], "same policy"),
-    (["--one-process", str(CHECKPOINT), "--workers", "0"], "at least 1"),
+    (["--one-process", CHECKPOINT, "--seed", "5"], "may have been trained on"),
+    (["--one-process", CHECKPOINT, CHECKPOINT], "same policy"),
+    (["--one-process", CHECKPOINT, "--workers", "0"], "at least 1"),
 ])  # fmt: skip
 def test_what_cannot_be_evaluated_is_refused_in_one_line(words, says, capsys):
     assert cli.main(["eval", *words]) == 2
@@ -99,7 +98,7 @@ def test_processes_and_ray_find_what_one_process_finds():
 @pytest.mark.heavy
 def test_the_command_goes_on_and_writes_its_page(tmp_path, capsys):
     def run(episodes: int) -> dict:
-        assert cli.main(["eval", "--one-process", str(CHECKPOINT), "--episodes", str(episodes), "--films", "all",
+        assert cli.main(["eval", "--one-process", CHECKPOINT, "--episodes", str(episodes), "--films", "all",
                          "--out", str(tmp_path)]) == 0  # fmt: skip
         return json.loads((tmp_path / "eval.json").read_text())["policies"][0]
 
