@@ -1,0 +1,88 @@
+"""What shapes a learning run: `residual` on a frozen chunk policy, and `hil` from demonstrations and interventions.
+
+Residual: ResFiT (arXiv 2509.19301). From demonstrations and interventions: RLPD (arXiv 2302.02948) as HIL-SERL
+(arXiv 2410.21845) uses it. The learner is the same: without a base policy the base action is 0 and the scale 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class RlConfig:
+    """Equal configs on equal episodes give equal weights. Actions are normalised, -1..1."""
+
+    seed: int = 0
+    observation_dim: int = 0
+    action_dim: int = 0  # of the continuous action
+    residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
+    hidden_dim: int = 256
+    n_critics: int = 5
+    n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
+    layer_norm: bool = True  # in the critics
+    stochastic: bool = False  # a soft actor-critic with a learnt temperature; else one action and noise added to it
+    backup_entropy: bool = False  # the entropy counts as reward
+    initial_temperature: float = 0.01
+    exploration_std: float = 0.05  # of the noise on a deterministic actor's action
+    noise_clip: float = 0.3
+    gamma: float = 0.97
+    n_step: int = 3
+    batch_size: int = 256
+    demo_fraction: float = 0.5  # of a batch, once there are demonstrations
+    critic_learning_rate: float = 3e-4
+    actor_learning_rate: float = 1e-4
+    tau: float = 0.005  # of the target critics
+    grad_clip: float = 1.0  # norm, of the actor and of the critics
+    updates_per_step: int = 4  # critic updates per step of the environment
+    actor_every: int = 4  # critic updates per update of the actor
+    warmup_steps: int = 2_000  # steps of the base with uniform noise before anything is learnt
+    warmup_noise: float = 0.2
+    critic_only_updates: int = 1_000
+    gripper: bool = False  # a discrete head beside the continuous action
+    grasp_penalty: float = 0.02  # reward lost with every change of the gripper
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be learnt with."""
+        counts = ("observation_dim", "action_dim", "hidden_dim", "n_critics", "n_target_critics", "n_step",
+                  "batch_size", "updates_per_step", "actor_every")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}; allowed: 1 and more; correct it")
+        if self.n_target_critics > self.n_critics:
+            raise ValueError(f"n_target_critics {self.n_target_critics}; allowed: up to n_critics {self.n_critics}")
+        for name in ("residual_scale", "gamma", "tau", "demo_fraction"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} {getattr(self, name)}; allowed: 0 to 1; correct it")
+        for name in ("critic_learning_rate", "actor_learning_rate", "initial_temperature", "grad_clip"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)}; allowed: above 0; correct it")
+
+
+def residual(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
+    """A bounded correction of a frozen policy, for nets of 256 and some 10,000 steps (recipe A1's probe)."""
+    return RlConfig(seed, observation_dim, action_dim)
+
+
+def hil(observation_dim: int, action_dim: int, seed: int = 0, gripper: bool = False) -> RlConfig:
+    """Without a base policy, from demonstrations and interventions (recipe A3)."""
+    return replace(
+        residual(observation_dim, action_dim, seed), residual_scale=1.0, stochastic=True, n_critics=2, n_step=1,
+        updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
+        critic_only_updates=0, gripper=gripper,
+    )  # fmt: skip
+
+
+def to_dict(config: RlConfig) -> dict:
+    """As JSON keeps it."""
+    return asdict(config)
+
+
+def from_dict(values: dict) -> RlConfig:
+    """Raises ValueError for missing and unknown keys."""
+    names = {field.name for field in fields(RlConfig)}
+    if set(values) != names:
+        odd = sorted(set(values) ^ names)
+        raise ValueError(f"config keys {odd} are missing or unknown; allowed: {', '.join(sorted(names))}")
+    return RlConfig(**values)

@@ -1,0 +1,100 @@
+"""Actor and critics. All critics of the ensemble are one network whose weights have a leading axis: a layer of all of
+them is one batched matrix product.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from policies.rl.config import RlConfig
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+
+
+class EnsembleMlp(nn.Module):
+    """`members` MLPs of two hidden layers side by side: x (b, i) or (members, b, i) to (members, b, o).
+
+    LayerNorm has no gain and offset of its own: the next layer's weights can do all that they could.
+    """
+
+    def __init__(self, members: int, i: int, hidden: int, o: int, layer_norm: bool,
+                 generator: torch.Generator) -> None:  # fmt: skip
+        super().__init__()
+        self.layer_norm = layer_norm
+        sizes = ((i, hidden), (hidden, hidden), (hidden, o))
+        self.weights = nn.ParameterList(_uniform((members, a, b), a, generator) for a, b in sizes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(members, 1, b)) for _, b in sizes)
+
+    def forward(self, x: torch.Tensor, members: torch.Tensor | None = None) -> torch.Tensor:
+        """`members` (k,): only those, in that order."""
+        count = len(self.weights[0]) if members is None else len(members)
+        x = x.expand(count, -1, -1)
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if members is not None:
+                weight, bias = weight[members], bias[members]
+            x = torch.baddbmm(bias, x, weight)
+            if k < len(self.weights) - 1:
+                if self.layer_norm:
+                    x = functional.layer_norm(x, x.shape[-1:])
+                x = functional.relu(x)
+        return x
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> nn.Parameter:
+    bound = 1.0 / math.sqrt(fan_in)
+    return nn.Parameter((2.0 * torch.rand(shape, generator=generator) - 1.0) * bound)
+
+
+class Actor(nn.Module):
+    """The action from observation and base action: base + scale * tanh(f(o, base)), inside -1..1 where the base is.
+
+    The last layer starts at 0, so the first actions are the base's, bit by bit (ResFiT, section 4; ResiP).
+    """
+
+    def __init__(self, config: RlConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        outputs = config.action_dim * (2 if config.stochastic else 1)
+        self.net = EnsembleMlp(
+            1, config.observation_dim + config.action_dim, config.hidden_dim, outputs, config.stochastic, generator
+        )
+        if not config.stochastic:
+            nn.init.zeros_(self.net.weights[-1])
+
+    def forward(
+        self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Total actions (b, a) and their log-probabilities (b,), 0 for a deterministic actor.
+
+        `noise` (b, a) standard normal; None gives the action that is deployed.
+        """
+        raw = self.net(torch.cat([observation, base], dim=-1))[0]
+        if self.config.stochastic:
+            return self._stochastic(raw, base, noise)
+        action = base + self.config.residual_scale * torch.tanh(raw)
+        if noise is not None:
+            limit = self.config.noise_clip
+            action = action + (self.config.exploration_std * noise).clamp(-limit, limit)
+        return bounded(action, base), raw.new_zeros(len(raw))
+
+    def _stochastic(
+        self, raw: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, log_std = raw.chunk(2, dim=-1)
+        scale = self.config.residual_scale
+        if noise is None:
+            return bounded(base + scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
+        log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        u = mean + log_std.exp() * noise
+        log_normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2.0 * math.pi)
+        log_squash = 2.0 * (math.log(2.0) - u - functional.softplus(-2.0 * u))  # log(1 - tanh(u)^2), never log 0
+        return bounded(base + scale * torch.tanh(u), base), (log_normal - log_squash).sum(-1)
+
+
+def bounded(action: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Actions (b, a) inside -1..1, but never cut below what the base does by itself: no residual changes nothing."""
+    return torch.minimum(torch.maximum(action, base.clamp(max=-1.0)), base.clamp(min=1.0))

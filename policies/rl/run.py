@@ -1,0 +1,145 @@
+"""A learning run as a folder, where actor and learner meet: either may be killed at any moment, or be elsewhere.
+
+    run.json                     config and what the episodes must belong to
+    demos/*.episode.safetensors  demonstrations, learnt from first
+    episodes/*                   what actors write, learnt from in the order of their names
+    refused/*                    episodes that cannot be learnt from, each with the reason in a text file
+    actor.safetensors            the newest weights
+    learner.safetensors          the learner's state
+    log.jsonl                    one line per episode, as the state has them
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from policies.rl.config import RlConfig, from_dict, to_dict
+from policies.rl.episode import SUFFIX, About, EpisodeError, RlEpisode, check_about, load_episode, save_episode
+from policies.rl.learner import Learner
+from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
+from policies.rl.weights import publish
+
+RUN_NAME, LOG_NAME = "run.json", "log.jsonl"
+
+
+class RunError(ValueError):
+    """A run that cannot go on; the text says what, what is allowed and what to do."""
+
+
+class RunFolder:
+    """Where the files of a run are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.demos, self.episodes, self.refused = path / "demos", path / "episodes", path / "refused"
+
+    def start(self, config: RlConfig, about: About) -> None:
+        """Make the folder; one that holds a run already must hold this one."""
+        for folder in (self.demos, self.episodes, self.refused):
+            folder.mkdir(parents=True, exist_ok=True)
+        wanted = {"config": to_dict(config), "about": asdict(about)}
+        path = self.path / RUN_NAME
+        if path.exists():
+            have_config, have_about = self.read()
+            check_about(have_about, about)
+            if have_config != config:
+                raise RunError(f"{self.path} holds a run with another config; allowed: the same arguments again, or "
+                               "another folder")  # fmt: skip
+            return
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(wanted, indent=1) + "\n")
+        os.replace(part, path)
+
+    def read(self) -> tuple[RlConfig, About]:
+        """What the run was started with."""
+        path = self.path / RUN_NAME
+        try:
+            stored = json.loads(path.read_text())
+            about = About(**{**stored["about"], "channels": tuple(stored["about"]["channels"])})
+            return from_dict(stored["config"]), about
+        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise RunError(f"{self.path} holds no run ({error}); allowed: a folder with {RUN_NAME}; start one with "
+                           "`retake learn`") from error  # fmt: skip
+
+    def write(self, number: int, episode: RlEpisode) -> Path:
+        """Hand an episode to the learner."""
+        path = self.episodes / f"{number:06d}{SUFFIX}"
+        save_episode(path, episode)
+        return path
+
+    def next_number(self) -> int:
+        """For the next episode: one above the newest, refused ones included."""
+        names = [p.name for folder in (self.episodes, self.refused) for p in folder.glob(f"*{SUFFIX}")]
+        return max((int(name.removesuffix(SUFFIX)) for name in names), default=-1) + 1
+
+    def log(self) -> list[dict[str, Any]]:
+        """The log's lines; a half-written last one is left out."""
+        path = self.path / LOG_NAME
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+class LearnerRun:
+    """The learner's side of a run; made anew from the same folder it goes on exactly where it was."""
+
+    def __init__(self, folder: RunFolder, has_base: bool = True) -> None:
+        self.folder = folder
+        config, self.about = folder.read()
+        self.learner = Learner(config, has_base)
+        self.journal: list[dict[str, Any]] = []  # the log's lines, which are part of the state
+        for path in sorted(folder.demos.glob(f"*{SUFFIX}")):
+            self.learner.replay.add(self._checked(path))
+        if (folder.path / STATE_NAME).exists():
+            self._resume()
+        else:
+            publish(folder.path, self.learner, self.about)
+        self._log_path = folder.path / LOG_NAME
+        self._log_path.write_text("".join(json.dumps(line) + "\n" for line in self.journal))
+
+    def _resume(self) -> None:
+        self.journal = load_learner(self.folder.path / STATE_NAME, self.learner)
+        for line in self.journal:
+            path = self.folder.episodes / line["episode"]
+            if not path.exists():
+                raise RunError(f"{path} is gone, but the learner has learnt from it; allowed: all episodes of the run; "
+                               "put it back or start a new run")  # fmt: skip
+            self.learner.replay.add(load_episode(path))
+
+    def poll(self) -> int:
+        """Learn from every new episode, save and publish after each; how many there were."""
+        known = {line["episode"] for line in self.journal}
+        new = [path for path in sorted(self.folder.episodes.glob(f"*{SUFFIX}")) if path.name not in known]
+        return sum(self.take(path) for path in new)
+
+    def take(self, path: Path) -> bool:
+        """Learn from one episode, or move it to `refused` with the reason."""
+        try:
+            episode = self._checked(path)
+        except EpisodeError as error:
+            os.replace(path, self.folder.refused / path.name)
+            (self.folder.refused / f"{path.name}.txt").write_text(f"{error}\n")
+            print(f"refused {path.name}: {error}", flush=True)
+            return False
+        measured = self.learner.learn(episode)
+        line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
+                "end": episode.end, "seed": episode.seed, "updates": self.learner.n_updates,
+                "lag": self.learner.n_updates - episode.weights_version,
+                "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
+        self.journal.append(line)
+        save_learner(self.folder.path / STATE_NAME, self.learner, self.journal)
+        publish(self.folder.path, self.learner, self.about)
+        with open(self._log_path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        return True
+
+    def _checked(self, path: Path) -> RlEpisode:
+        episode = load_episode(path)
+        check_about(episode.about, self.about)
+        if episode.observation.shape[1] != self.learner.config.observation_dim:
+            raise EpisodeError(f"{path}: observations of {episode.observation.shape[1]} numbers; allowed: "
+                               f"{self.learner.config.observation_dim}; record with this run's base")  # fmt: skip
+        return episode

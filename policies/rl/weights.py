@@ -1,0 +1,79 @@
+"""The actor's weights as a file between processes: the learner publishes, actors read before each episode."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from policies.rl.config import from_dict, to_dict
+from policies.rl.episode import About, check_about
+from policies.rl.learner import GRIPPER_ACTIONS, Learner
+from policies.rl.networks import Actor, EnsembleMlp
+
+FORMAT = "1"
+WEIGHTS_NAME = "actor.safetensors"
+
+
+class WeightsError(ValueError):
+    """Weights that must not act; the text says what, what is allowed and what to do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """An actor and its gripper's head in evaluation mode, what they belong to, and how many updates made them."""
+
+    actor: Actor
+    gripper: EnsembleMlp
+    about: About
+    version: int
+
+
+def publish(folder: Path, learner: Learner, about: About) -> None:
+    """Replace the folder's weights in one step."""
+    tensors = {f"actor.{name}": value.contiguous() for name, value in learner.actor.state_dict().items()}
+    tensors |= {f"gripper.{name}": value.contiguous() for name, value in learner.gripper.state_dict().items()}
+    facts = {"config": to_dict(learner.config), "about": asdict(about), "version": learner.n_updates}
+    part = folder / f"{WEIGHTS_NAME}.part"
+    save_file(tensors, part, metadata={"format": FORMAT, "weights": json.dumps(facts)})
+    os.replace(part, folder / WEIGHTS_NAME)
+
+
+def load_weights(folder: Path, about: About | None = None) -> Published:
+    """The newest weights of a folder; `about`, if given, is what they must belong to.
+
+    Raises:
+        WeightsError: there are none, they are damaged, of another format, or hold NaN.
+        EpisodeError: they belong to another robot, base, observation or run.
+    """
+    path = folder / WEIGHTS_NAME
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise WeightsError(f"{path}: format {metadata.get('format')}; allowed: {FORMAT}; update actor and "
+                                   "learner to one release")  # fmt: skip
+            facts = json.loads(metadata["weights"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        config = from_dict(facts["config"])
+        found = About(**{**facts["about"], "channels": tuple(facts["about"]["channels"])})
+        generator = torch.Generator()
+        actor = Actor(config, generator)
+        gripper = EnsembleMlp(
+            1, config.observation_dim, config.hidden_dim, GRIPPER_ACTIONS, config.layer_norm, generator
+        )
+        for part, module in (("actor.", actor), ("gripper.", gripper)):
+            module.load_state_dict({n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)})
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path} holds no weights of an actor ({error}); allowed: what a learner publishes; start "
+                           "the learner first") from error  # fmt: skip
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise WeightsError(f"{path} holds NaN or infinity; allowed: finite weights; start the run again")
+    if about is not None:
+        check_about(found, about)
+    return Published(actor.eval(), gripper.eval(), found, int(facts["version"]))
