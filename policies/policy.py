@@ -43,7 +43,8 @@ class PolicyConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training samples. `shift` (b, cameras, 2): window moves, pixels; gain, offset (b, cameras, 3, 1, 1): colours."""
+    """Training samples. `shift` (b, cameras, 2): window moves, pixels; gain, offset (b, cameras, 3, 1, 1): colours;
+    `seen` (b, `ChunkPolicy.n_seen`): what the encoders made of the images, where that is known already."""
 
     images: torch.Tensor
     state: torch.Tensor
@@ -51,6 +52,7 @@ class Batch:
     shift: torch.Tensor | None = None
     gain: torch.Tensor | None = None
     offset: torch.Tensor | None = None
+    seen: torch.Tensor | None = None
 
 
 class FilmBlock(nn.Module):
@@ -81,8 +83,8 @@ class ChunkPolicy(nn.Module, ABC):
     def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
         super().__init__()
         self.config, self.state_normaliser, self.action_normaliser = config, state, action
-        seen = len(config.cameras) * config.n_keypoints * 2 + len(config.state_channels) + 1
-        dim = config.context_dim
+        self.n_seen = len(config.cameras) * config.n_keypoints * 2
+        seen, dim = self.n_seen + len(config.state_channels) + 1, config.context_dim
         self.encoders = nn.ModuleList(
             KeypointEncoder(config.height, config.width, config.n_keypoints) for _ in config.cameras
         )
@@ -113,20 +115,25 @@ class ChunkPolicy(nn.Module, ABC):
         """Numbers from 0 to below 1 on the policy's device, the same ones on every device."""
         return torch.rand(tuple(shape), generator=generator).to(self.device)
 
-    def encode(self, batch: Batch, state_dropped: torch.Tensor) -> torch.Tensor:
-        """Context (b, context_dim); the state of rows where `state_dropped` (b, 1) is 1 is not used."""
+    def see(self, batch: Batch) -> torch.Tensor:
+        """Keypoints (b, n_seen) of the images, camera by camera, in the coordinates of the whole pictures."""
         images = batch.images.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0  # (b, cameras, 3, h, w)
         if batch.gain is not None and batch.offset is not None:
             images = images * batch.gain + batch.offset
-        seen = []
+        seen = [images.new_empty((len(images), 0))]
         for i, encoder in enumerate(self.encoders):
             keypoints = encoder(images[:, i])  # (b, k, 2)
-            if batch.shift is not None:  # back to the coordinates of the whole picture
+            if batch.shift is not None:
                 size = torch.tensor([self.config.width, self.config.height], device=keypoints.device)
                 keypoints = keypoints + (batch.shift[:, i] * 2.0 / size)[:, None]
             seen.append(keypoints.flatten(1))
+        return torch.cat(seen, dim=1)
+
+    def encode(self, batch: Batch, state_dropped: torch.Tensor) -> torch.Tensor:
+        """Context (b, context_dim); the state of rows where `state_dropped` (b, 1) is 1 is not used."""
+        seen = self.see(batch) if batch.seen is None else batch.seen
         state = batch.state.clamp(-STATE_LIMIT, STATE_LIMIT) * (1.0 - state_dropped)
-        return self.context(torch.cat([*seen, state, state_dropped], dim=1))
+        return self.context(torch.cat([seen, state, state_dropped], dim=1))
 
     def encode_noisy(
         self, batch: Batch, generator: torch.Generator, state_noise: float, state_dropout: float
