@@ -16,7 +16,6 @@ from torch import nn
 from policies.normalise import Normaliser
 from policies.policy import ChunkPolicy, FilmBlock, PolicyConfig
 from policies.predictor import REALTIME_CHUNKING
-from policies.predictor import REALTIME_CHUNKING
 from policies.prefix import Prefix
 
 
@@ -32,7 +31,6 @@ class NoiseLevel:
 class GenerativePolicy(ChunkPolicy):
     """Noise to chunk in a few steps. A kind adds its schedule, its loss and what its network predicts."""
 
-    execution = REALTIME_CHUNKING
     execution = REALTIME_CHUNKING
     N_TIME_FEATURES = 32
     NOISES_PER_SAMPLE = 4  # the images cost most of a training step: several noises share one encoding
