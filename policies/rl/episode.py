@@ -36,7 +36,8 @@ class About:
     channels: tuple[str, ...]  # of the action, in the order of its numbers
     observation: str  # how the observation is made, such as `state` or `features`
     base: str  # sha256 of the base policy's weights, or the name of a scripted one
-    run: str  # which learning run; demonstrations: any
+    run: str  # which learning run; "": any
+    action_range: tuple[float, ...] = ()  # what 1 means, in each channel's unit per step
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ def load_episode(path: Path) -> RlEpisode:
                 raise EpisodeError(f"{path}: format {metadata.get('format')}; allowed: {FORMAT}; record it again")
             facts = json.loads(metadata["episode"])
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
-        about = About(**{**facts["about"], "channels": tuple(facts["about"]["channels"])})
-        episode = RlEpisode(about, **arrays, **{name: facts[name] for name in FACTS})
+        episode = RlEpisode(about_from(facts["about"]), **arrays, **{name: facts[name] for name in FACTS})
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise EpisodeError(f"{path} is no episode ({error}); allowed: what an actor writes; remove it") from error
     try:
@@ -125,9 +125,14 @@ def load_episode(path: Path) -> RlEpisode:
     return episode
 
 
+def about_from(values: dict) -> About:
+    """From JSON."""
+    return About(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
 def check_about(found: About, wanted: About) -> None:
     """Raises EpisodeError when an episode belongs to another robot, task, base, observation or run."""
-    for name in ("robot", "task", "channels", "observation", "base", "run"):
+    for name in ("robot", "task", "channels", "observation", "base", "run", "action_range"):
         have, want = getattr(found, name), getattr(wanted, name)
         if have != want and not (name == "run" and have == ""):
             raise EpisodeError(f"the episode has {name} {have!r}; allowed: {want!r}; use the episodes of this run")

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from policies.rl.config import RlConfig, from_dict, to_dict
-from policies.rl.episode import SUFFIX, About, EpisodeError, RlEpisode, check_about, load_episode, save_episode
+from policies.rl.episode import (
+    SUFFIX,
+    About,
+    EpisodeError,
+    RlEpisode,
+    about_from,
+    check_about,
+    load_episode,
+    save_episode,
+)
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
@@ -59,7 +68,7 @@ class RunFolder:
         path = self.path / RUN_NAME
         try:
             stored = json.loads(path.read_text())
-            about = About(**{**stored["about"], "channels": tuple(stored["about"]["channels"])})
+            about = about_from(stored["about"])
             return from_dict(stored["config"]), about
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise RunError(f"{self.path} holds no run ({error}); allowed: a folder with {RUN_NAME}; start one with "

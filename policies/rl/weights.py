@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from policies.rl.config import from_dict, to_dict
-from policies.rl.episode import About, check_about
+from policies.rl.episode import About, about_from, check_about
 from policies.rl.learner import GRIPPER_ACTIONS, Learner
 from policies.rl.networks import Actor, EnsembleMlp
 
@@ -61,7 +61,7 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
             facts = json.loads(metadata["weights"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         config = from_dict(facts["config"])
-        found = About(**{**facts["about"], "channels": tuple(facts["about"]["channels"])})
+        found = about_from(facts["about"])
         generator = torch.Generator()
         actor = Actor(config, generator)
         gripper = EnsembleMlp(

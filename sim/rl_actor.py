@@ -1,0 +1,90 @@
+"""Acting in one process: episodes with the newest weights for the learner, demonstrations, and paired evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from policies.rl.config import RlConfig
+from policies.rl.episode import RlEpisode
+from policies.rl.networks import Actor, bounded
+from policies.rl.weights import Published
+from policies.timeline import SEGMENTS
+from sim.rl_env import EpisodeBuilder, RlEnv, Step
+from sim.tasks import Expert
+
+PERSON = SEGMENTS.index("teleop")
+
+
+class Explorer:
+    """Chooses actions: of the base with uniform noise before anything is learnt, then of the actor with its own."""
+
+    def __init__(self, config: RlConfig, published: Published, seed: int) -> None:
+        self._config, self._published = config, published
+        self._generator = torch.Generator().manual_seed((config.seed << 32) ^ (seed + 1))
+
+    def act(self, observation: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """(a,) float32."""
+        config, proposed = self._config, torch.from_numpy(base)[None]
+        if self._published.version == 0:
+            noise = 2.0 * torch.rand(proposed.shape, generator=self._generator) - 1.0
+            return bounded(proposed + config.warmup_noise * noise, proposed)[0].numpy()
+        noise = torch.randn(proposed.shape, generator=self._generator)
+        return _act(self._published.actor, observation, proposed, noise)
+
+
+def _act(actor: Actor, observation: np.ndarray, base: torch.Tensor, noise: torch.Tensor | None) -> np.ndarray:
+    with torch.no_grad():
+        return actor(torch.from_numpy(observation)[None], base, noise)[0][0].numpy()
+
+
+def explore(env: RlEnv, config: RlConfig, published: Published, seed: int) -> RlEpisode:
+    """One episode for the learner, in the world of `seed`."""
+    explorer = Explorer(config, published, seed)
+    observation, base = env.reset(seed)
+    builder = EpisodeBuilder(env, observation, base, published.version)
+    while True:
+        step = env.step(explorer.act(observation, base))
+        observation, base = step.observation, step.base
+        if builder.add(step):
+            return builder.episode()
+
+
+def demonstrate(env: RlEnv, expert: Expert, start: tuple[np.ndarray, np.ndarray]) -> RlEpisode:
+    """What the expert does after `env.reset`, whose answer is `start`, with the base's actions beside it."""
+    builder = EpisodeBuilder(env, *start)
+    while not builder.add(person_step(env, expert), PERSON):
+        pass
+    return builder.episode(is_demo=True)
+
+
+def person_step(env: RlEnv, expert: Expert) -> Step:
+    """One camera period towards where the expert is at its end."""
+    target = env.loop.reference
+    for _ in range(round(env.rig.camera_dt / env.rig.reference_dt)):
+        target = expert.act(env.loop.measured_action, env.rig.reference_dt)
+    return env.step_person(target)
+
+
+def evaluate(env: RlEnv, actor: Actor | None, seeds: Iterable[int], noise: float = 0.0) -> dict[int, tuple[bool, int]]:
+    """Success and steps by seed, of the base alone (None) or with the actor's own actions; `noise` dithers the base
+    uniformly, as a control."""
+    found = {}
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 0xD1])
+        observation, base = env.reset(seed)
+        for n in range(1, 1_000_000):
+            action = base
+            if noise:
+                proposed = torch.from_numpy(base + rng.uniform(-noise, noise, base.shape).astype(np.float32))
+                action = bounded(proposed, torch.from_numpy(base)).numpy()
+            if actor is not None:
+                action = _act(actor, observation, torch.from_numpy(base)[None], None)
+            step = env.step(action)
+            observation, base = step.observation, step.base
+            if step.terminated or step.truncated:
+                found[seed] = (step.reward > 0.0, n)
+                break
+    return found
