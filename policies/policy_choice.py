@@ -5,15 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from policies.checkpoint import load_checkpoint
 from policies.home import Home, load_home
+from policies.lerobot_policy import LeRobotPolicy, read_names
+from policies.policy_words import LEROBOT, is_class
 from policies.predictor import Predictor
+from policies.user_policy import UserPolicy
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks the policy: names of the robot, of its channels of action and state, and of its cameras."""
+
+    robot: str
+    channels: tuple[str, ...]
+    cameras: tuple[str, ...]
+    home: np.ndarray  # (s,) a state as it may come
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A policy in evaluation mode with what is known about it; `sha256` (hex) names it everywhere. `folder`: of a
-    checkpoint of ours, which may be written anew while it is used."""
+    """A policy in evaluation mode with what is known about it; `sha256` (hex) names it everywhere; `robot` and `task`
+    are empty where it does not say. `folder`: of a checkpoint of ours, which may be written anew while it is used."""
 
     policy: Predictor
     robot: str
@@ -23,19 +38,43 @@ class Chosen:
     home: Home | None = None
 
 
-def choose(choice: str, robot: str, channels: tuple[str, ...], cameras: tuple[str, ...], mapping: str = "") -> Chosen:
-    """Load and check what `choice` names, for a robot with these channels of action and state and these cameras.
+def choose(choice: str, user: User | None = None, names: str = "") -> Chosen:
+    """Load and check what `choice` names: FOLDER, lerobot:FOLDER or package.module:Class. `names`: see LeRobotPolicy.
+    Without a user it is whoever asks that must fit.
 
     Raises:
         ValueError: it cannot be used, and why.
     """
-    folder = Path(choice)
-    checkpoint = load_checkpoint(folder, robot, channels)
-    policy = checkpoint.policy
-    chosen = Chosen(policy, checkpoint.robot, checkpoint.task, checkpoint.sha256, folder,
-                    load_home(folder, policy.state_normaliser))
-    unknown = [name for name in chosen.policy.config.cameras if name not in cameras]
-    if unknown:
-        raise ValueError(f"{choice} looks through {', '.join(unknown)}; {robot} has the cameras: {', '.join(cameras)}; "
-                         "take a policy of this robot")
+    if names and not choice.startswith(LEROBOT):
+        raise ValueError(f"channels:={names} is about LeRobot's policies; allowed with policy:={LEROBOT}FOLDER; leave "
+                         "it out")
+    chosen = _chosen(choice, user, names)
+    if user is not None:
+        _check(choice, chosen, user)
     return chosen
+
+
+def _chosen(choice: str, user: User | None, names: str) -> Chosen:
+    if choice.startswith(LEROBOT):
+        theirs = LeRobotPolicy(Path(choice.removeprefix(LEROBOT)), user.channels if user else None, read_names(names))
+        return Chosen(theirs, user.robot if user else "", "", theirs.sha256)  # its robots have other names
+    if is_class(choice):
+        own = UserPolicy(choice, user.home if user else None)
+        return Chosen(own, own.robot, "", own.sha256)
+    folder = Path(choice)
+    checkpoint = load_checkpoint(folder, user.robot if user else None, user.channels if user else None)
+    home = load_home(folder, checkpoint.policy.state_normaliser)
+    return Chosen(checkpoint.policy, checkpoint.robot, checkpoint.task, checkpoint.sha256, folder, home)
+
+
+def _check(choice: str, chosen: Chosen, user: User) -> None:
+    config = chosen.policy.config
+    if chosen.robot != user.robot:
+        raise ValueError(f"{choice} is for {chosen.robot}; allowed: {user.robot}; take a policy of this robot")
+    for what, given in (("action", config.action_channels), ("state", config.state_channels)):
+        if given != user.channels:
+            raise ValueError(f"{choice}: wrong {what} channels ({', '.join(given)}); allowed, in this order: "
+                             f"{', '.join(user.channels)}; take a policy of this robot")
+    if unknown := [name for name in config.cameras if name not in user.cameras]:
+        raise ValueError(f"{choice} looks through {', '.join(unknown)}; {user.robot} has the cameras "
+                         f"{', '.join(user.cameras)}; take a policy of this robot")

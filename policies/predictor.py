@@ -7,6 +7,7 @@ Ours are `policies.policy.ChunkPolicy`; LeRobot's come through `policies.lerobot
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +36,19 @@ class Interface(Protocol):
     def chunk_size(self) -> int: ...
     @property
     def chunk_dt_ns(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class PlainInterface:
+    """An Interface and no more."""
+
+    action_channels: tuple[str, ...]
+    state_channels: tuple[str, ...]
+    cameras: tuple[str, ...]
+    width: int
+    height: int
+    chunk_size: int
+    chunk_dt_ns: int
 
 
 class Predictor(Protocol):

@@ -107,11 +107,11 @@ class Terms:
         return padded
 
 
-def describe(checkpoint: Any) -> dict[str, Any]:
-    """The metadata of a served Checkpoint (policies/checkpoint.py)."""
-    config = checkpoint.policy.config
+def describe(chosen: Any) -> dict[str, Any]:
+    """The metadata of a served policy, Chosen (policies/policy_choice.py)."""
+    config = chosen.policy.config
     return {
-        "protocol": PROTOCOL, "robot": checkpoint.robot, "task": checkpoint.task, "policy_sha256": checkpoint.sha256,
+        "protocol": PROTOCOL, "robot": chosen.robot or None, "task": chosen.task, "policy_sha256": chosen.sha256,
         "action_channels": list(config.action_channels), "state_channels": list(config.state_channels),
         "state_key": STATE_KEY, "image_keys": {camera: IMAGE_KEY + camera for camera in config.cameras},
         "image_size": [config.height, config.width], "action_horizon": config.chunk_size,

@@ -1,4 +1,4 @@
-"""A checkpoint as a policy server answers with it: an observation of any openpi client in, a chunk of actions out."""
+"""A policy as a policy server answers with it: an observation of any openpi client in, a chunk of actions out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from policies.checkpoint import Checkpoint
 from policies.frames import shrink
-from policies.inference import warm_up
+from policies.inference import checked, warm_up
+from policies.policy_choice import Chosen
 from policies.remote_terms import IMAGE_KEY, STATE_KEY, describe
 
 PREFIX = "observation/"
@@ -20,11 +20,11 @@ PREFIX = "observation/"
 class ServedPolicy:
     """Checks what strangers send, then asks the policy. `infer` is called by one thread at a time."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._policy = checkpoint.policy
+    def __init__(self, chosen: Chosen) -> None:
+        self._policy = chosen.policy
         self._wanted = {STATE_KEY, *(IMAGE_KEY + camera for camera in self._policy.config.cameras)}
-        self.metadata = describe(checkpoint)
-        self.warm_s = warm_up(self._policy, self._policy.state_normaliser.centre)
+        self.metadata = describe(chosen)
+        self.warm_s = warm_up(self._policy, np.zeros(len(self._policy.config.state_channels)))
 
     def infer(self, observation: Any) -> tuple[np.ndarray, float]:
         """Actions (action_horizon, action_dim) float64 in the channels' units, and the time that the policy took, s.
@@ -41,11 +41,8 @@ class ServedPolicy:
         pictures = [self._picture(IMAGE_KEY + camera, given) for camera in self._policy.config.cameras]
         start = time.perf_counter()
         seed = zlib.crc32(b"".join((*(picture.tobytes() for picture in pictures), state.tobytes())))
-        actions = self._policy.predict(pictures, state, seed=seed)
-        infer_s = time.perf_counter() - start
-        if not np.isfinite(actions).all():
-            raise ValueError("the policy's chunk is not finite; allowed: finite actions; check the checkpoint")
-        return actions, infer_s
+        actions = checked(self._policy.predict(pictures, state, seed=seed), self._policy.config)
+        return actions, time.perf_counter() - start
 
     def _named(self, observation: Any) -> dict[str, Any]:
         if not isinstance(observation, dict):

@@ -11,11 +11,12 @@ import torch
 
 from controllers.rigs import G1
 from policies.act import ActPolicy
-from policies.checkpoint import load_checkpoint, save_checkpoint
+from policies.checkpoint import save_checkpoint
 from policies.normalise import Normaliser
 from policies.observation import Observation
 from policies.openpi_server import PolicyService
 from policies.policy import PolicyConfig
+from policies.policy_choice import choose
 from policies.served_policy import ServedPolicy
 
 CHANNELS = tuple(G1.layout.channels)
@@ -37,7 +38,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(folder):
-    return load_checkpoint(folder)
+    return choose(str(folder))
 
 
 @pytest.fixture

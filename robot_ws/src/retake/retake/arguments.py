@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import policies
 from controllers.rigs import RIGS
+from policies.policy_words import NO_POLICY, checkpoint_folder
 from retake.errors import UserError
 
 ROBOTS = ("sim", "sim-wire", "hardware")
@@ -15,7 +14,6 @@ BODIES = ("own", "stock")
 TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",),
          "panda": ("arm_table",)}  # the first: default
 ENDLESS = -1  # episodes
-NO_POLICY = "none"
 Value = bool | int | float | str
 
 
@@ -46,7 +44,12 @@ ARGUMENTS = {
     "task": Argument("", "what the episodes are about: "
                      + "; ".join(f"{rig} {', '.join(tasks)}" for rig, tasks in TASKS.items())),
     "policy": Argument("", "folder of the checkpoint: model.safetensors and policy.json; by default the task's own, "
-                       "if it has one; ws://HOST:PORT: an openpi policy server; none: no policy server"),
+                       "if it has one; lerobot:FOLDER: LeRobot's; package.module:Class: your own; ws://HOST:PORT: an "
+                       "openpi policy server; none: no policy server"),
+    "execution": Argument("auto", "how chunks follow each other; auto: as the policy is made for",
+                          ("auto", "realtime_chunking", "temporal_ensembling", "latest")),
+    "reload": Argument(False, "true: a checkpoint written into the policy's folder takes over between episodes"),
+    "channels": Argument("", "policy:=lerobot:...: its names that differ from the robot's: OURS=THEIRS ..."),
     "remote": Argument("", "policy:=ws://...: what its server does not say itself: state=KEY images=CAMERA:KEY,... "
                        "size=WIDTHxHEIGHT dt_ms=NUMBER prompt='...' answer_s=NUMBER"),
     "lockstep": Argument(False, "true: physics waits for every node (deterministic); false: real time"),
@@ -112,9 +115,3 @@ def _own_policy(task: str) -> str:
     """The checkpoint that comes with this package for a task, or `none`."""
     name = f"policies/checkpoints/{task}"
     return name if checkpoint_folder(name).is_dir() else NO_POLICY
-
-
-def checkpoint_folder(name: str) -> Path:
-    """The folder as named, or else the one of that name that is installed with the package."""
-    here, installed = Path(name).absolute(), Path(policies.__file__).resolve().parents[1] / name
-    return here if here.exists() or not installed.exists() else installed

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from controllers.rigs import rig_of
+from policies.policy_words import is_remote
 from retake import doctor_devices, doctor_machine, doctor_policy, doctor_ros, preflight, up
 from retake.arguments import Value, read_arguments
 from retake.camera_choice import read_cameras
 from retake.doctor_finding import Finding, Level, bad
 from retake.errors import UserError
 from retake.graph import make_graph
-from retake.remote_choice import is_remote
 
 CAMERA_S = 5.0
 G1_DOMAIN = 0  # the robot's own DDS domain

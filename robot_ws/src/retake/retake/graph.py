@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controllers.rigs import Rig, rig_of
+from policies.policy_words import NO_POLICY, checkpoint_folder, is_folder, is_remote, whole
 from retake.arguments import (
     ARGUMENTS,
     ENDLESS,
-    NO_POLICY,
     TASKS,
     Argument,
     Value,
     as_text,
-    checkpoint_folder,
     read_arguments,
 )
 from retake.camera_choice import read_cameras
 from retake.device_choice import read_devices
 from retake.errors import UserError
-from retake.remote_choice import check_address, is_remote, read_remote
+from retake.remote_choice import check_address, read_remote
 
 __all__ = ["ARGUMENTS", "ENDLESS", "MODULES", "NO_POLICY", "TASKS", "Argument", "NodeSpec", "Value", "as_text",
            "checkpoint_folder", "held_out_seed", "make_graph", "owns_clock", "read_arguments"]
@@ -126,7 +125,10 @@ def _policy(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> 
     """The node that answers observations, or that asks a server elsewhere to."""
     policy = str(values["policy"])
     if not is_remote(policy):
-        return NodeSpec("policy_server", rig.name, {**own, "policy": str(checkpoint_folder(policy))})
+        told = {name: values[name] for name in ("execution", "reload", "channels")}
+        loads = f"from policies.policy_choice import choose; choose({policy!r}, names={values['channels']!r})"
+        return NodeSpec("policy_server", rig.name, {**own, **told, "policy": whole(policy)},
+                        check="" if is_folder(policy) else loads)
     check_address(policy)
     if values["lockstep"]:
         raise UserError(f"{policy} answers when it answers, lockstep waits for nothing that may not come; write "

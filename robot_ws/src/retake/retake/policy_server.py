@@ -28,7 +28,7 @@ from policies.executed import Executed
 from policies.execution import MODES, ChunkExecution, ExpectedLatency
 from policies.inference import Answer, InferenceWorker, warm_up
 from policies.observation import Observation
-from policies.policy_choice import Chosen, choose
+from policies.policy_choice import Chosen, User, choose
 from policies.reload import Reload
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
@@ -115,7 +115,8 @@ class PolicyServer(Node):
             ValueError: the policy must not be used.
         """
         rig, parameters = self._rig, self.parameters
-        chosen = choose(parameters.policy, rig.name, rig.layout.channels, rig.cameras, parameters.channels)
+        user = User(rig.name, tuple(rig.layout.channels), rig.cameras, rig.home_action)
+        chosen = choose(parameters.policy, user, parameters.channels)
         mode = "" if parameters.execution == AUTO else parameters.execution
         execution, config = ChunkExecution(chosen.policy, mode), chosen.policy.config
         warm_s = warm_up(chosen.policy, rig.home_action)

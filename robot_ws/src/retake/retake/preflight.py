@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from policies.policy_words import checkpoint_folder, is_folder
 from retake.errors import UserError
-from retake.graph import NO_POLICY, NodeSpec, Value, checkpoint_folder
-from retake.remote_choice import is_remote
+from retake.graph import NodeSpec, Value
 
 FREE_BYTES = 2**30  # an episode of 20 s is about 20 MB; below 1 GiB a long day's recording would be lost
 CHECKPOINT_FILES = ("model.safetensors", "policy.json")
@@ -27,7 +27,7 @@ def check(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> None:
 
 def checks(values: Mapping[str, Value], graph: Sequence[NodeSpec]) -> Iterator[tuple[str, Callable[[], None]]]:
     """Name and check, each of which raises UserError when it finds something wrong."""
-    if values["policy"] != NO_POLICY and not is_remote(str(values["policy"])):
+    if is_folder(str(values["policy"])):
         yield "policy", partial(_check_checkpoint, checkpoint_folder(str(values["policy"])))
     yield "recordings", partial(_check_disk, Path(str(values["root"])))
     if not values["headless"]:

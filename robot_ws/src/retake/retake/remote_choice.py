@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from policies.policy_words import is_remote
 from policies.remote_told import DT_S, MAX_PIXELS, Told
 from retake.errors import UserError
 
@@ -13,11 +14,6 @@ TOKEN_VARIABLE = "RETAKE_POLICY_TOKEN"
 EXAMPLE = "write remote:='images=head:observation/image size=224x224 state=observation/state dt_ms=50 prompt=\"lift\"'"
 WORDS = ("state", "images", "size", "dt_ms", "prompt", "answer_s")
 ANSWER_S = (0.05, 10.0)
-
-
-def is_remote(policy: str) -> bool:
-    """True for an address, false for a folder."""
-    return policy.startswith(("ws://", "wss://"))
 
 
 def check_address(address: str) -> None:
