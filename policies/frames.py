@@ -35,8 +35,9 @@ def shrink(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 def shifted(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
     """Picture (h, w, 3) seen through a window moved by (dx, dy) pixels; edges repeat."""
     h, w = picture.shape[:2]
-    rows = np.clip(np.arange(h) + dy, 0, h - 1)
-    return picture[rows][:, np.clip(np.arange(w) + dx, 0, w - 1)]
+    top, bottom, left, right = max(-dy, 0), max(dy, 0), max(-dx, 0), max(dx, 0)
+    seen = picture[bottom : h - top, right : w - left]
+    return cv2.copyMakeBorder(seen, top, bottom, left, right, cv2.BORDER_REPLICATE)
 
 
 def random_shifts(rng: np.random.Generator, batch: int, n_cameras: int) -> np.ndarray:
