@@ -68,7 +68,8 @@ class RlEnv:
         if self.action_range.shape != self.rates.shape or not (self.action_range > 0.0).all():
             raise ValueError(f"action_range {action_range}; allowed: {len(rates)} numbers above 0, one per rate")
         self.loop = ControlLoop(task.world)
-        self._steps = round(self.rig.camera_dt / self.rig.control_dt)
+        self._ticks = round(self.rig.camera_dt / self.rig.reference_dt)
+        self._tick_steps = round(self.rig.reference_dt / self.rig.control_dt)
         self.about = About(self.rig.name, task.name, rate_names(task.rig.layout, rates), observe.name, base.name, run,
                            tuple(float(r) for r in self.action_range))  # fmt: skip
 
@@ -77,7 +78,6 @@ class RlEnv:
         self.task.randomise(seed)
         self.loop.reset()
         self.seed = seed
-        self._target = self.loop.reference
         self._forget(seed)
         return self._look()
 
@@ -112,14 +112,13 @@ class RlEnv:
         return self._advance(target)
 
     def _advance(self, target: np.ndarray) -> Step:
-        task, before, start = self.task, self.loop.reference, self._target
-        self._target = self.layout.validated(target)
-        for k in range(self._steps):
-            point = start
-            if self.loop.reference_due:
-                task.update()
-                point = self.layout.interpolate(start, self._target, (k + 1) / self._steps)
-            self.loop.advance(point)
+        task, before = self.task, self.loop.reference
+        target = self.layout.validated(target)
+        for tick in range(1, self._ticks + 1):
+            task.update()
+            point = target if tick == self._ticks else self.layout.interpolate(before, target, tick / self._ticks)
+            for _ in range(self._tick_steps):
+                self.loop.advance(point)
         task.update()
         executed = self.layout.difference(before, self.loop.reference)[self.rates] / self.action_range
         success, failure = task.success(), task.failure()
