@@ -19,7 +19,7 @@ from controllers.authority_states import Authority, Provenance, Segment, Segment
 from controllers.chunk_player import ChunkPlayer
 from controllers.operators import FUTURE_NS, MS, SOMEBODY, TELEOP_LEASE_NS, Operators
 from controllers.path_memory import PathMemory
-from controllers.reference_limiter import ReferenceLimiter
+from controllers.reference_limiter import EASE_S, ReferenceLimiter
 from controllers.rewind import Rewind
 from controllers.rigs import Rig
 from controllers.teleop_player import TeleopPlayer
@@ -62,6 +62,7 @@ class AuthorityCore:
         self._rewind = self._wish = None
         self._hands.begin(None)
         self.authority = authority
+        self._limiter.ease(0.0 if authority is Authority.STOPPED else EASE_S)
         self.segments.enter(authority)
         self.epoch += 1
 

@@ -15,12 +15,14 @@ from controllers.path_memory import PathMemory
 from controllers.rigs import Rig
 
 SLEW = 5.0  # 1/s: the speed along the path is full after 0.2 s
-GAIN = 2.0  # 1/s, of the correction across the path
+GAIN = 4.0  # 1/s, of the correction across the path
 CORRECTION_SHARE = 0.3  # of the rig's pose tolerance: the most that is corrected, per part
 RESIST_SHARE = 0.5  # of the pose tolerance: so far from its aim something holds the robot. An arm's spring of 900 N/m
 # pushes with 27 N there, a G1's hand is 6 cm away; following at full speed needs half of it
 RESIST_S = 0.3  # and for so long
-ENTRY_S = 0.4  # the reference's distance from the pose fades over this
+FADE_S = 1.0  # the distance from pose to reference that a load makes fades with this time constant: slowly enough
+# for the correction to replace it. Hands that hold a box turned by 5.7 degrees with 0.12 s, by 2 with 1 s
+ENTRY_S = 0.4  # nothing counts as resistance so soon
 SEARCH = 40  # nodes around the aim among which the nearest to the robot is looked for
 CLOSED = 0.5  # a grasp more closed than this holds something
 CHANGE = 0.3  # a grasp commanded so much more open than held is an opening
@@ -73,7 +75,7 @@ class Rewind:
         reason = self._resisted(over, at, speed, dt) or self._move(speed, bool(np.any(over)), dt)
         self._age += dt
         self._correction = np.clip(self._correction - GAIN * dt * off, -self._most, self._most)
-        fade = float(np.exp(-self._age / (0.3 * ENTRY_S)))
+        fade = float(np.exp(-self._age / FADE_S))
         target = self._layout.moved(self._path.pose_at(self.way), self._correction + self._entry * fade)
         target[self._grasps] = self._held
         return self._layout.validated(target), reason

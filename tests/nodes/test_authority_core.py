@@ -131,6 +131,22 @@ def test_take_over_in_full_motion_comes_to_rest_without_turning_back(bench: Benc
     assert xs[-1] == pytest.approx(xs[-5], abs=1e-9)
 
 
+def test_a_stop_brakes_harder_than_a_take_over(bench: Bench) -> None:
+    ways = {}
+    for name in ("take_over", "stop"):
+        moving = Bench()
+        moving.tick()
+        moving.core.hand_back()
+        moving.tick()
+        moving.chunk(away(left_ee__x=0.7, left_ee__z=1.2))
+        moving.tick(25)
+        begin = moving.reference.copy()
+        assert getattr(moving.core, name)()[0]
+        moving.tick(30)
+        ways[name] = np.linalg.norm(moving.reference[:3] - begin[:3])
+    assert 0.0 < ways["stop"] < 0.75 * ways["take_over"]
+
+
 def test_take_over_far_from_the_reference_goes_to_the_pose_the_robot_has(bench: Bench) -> None:
     bench.follow = False  # something holds the left hand 0.3 m away; it presses with 20 N
     bench.measured = away(left_ee__y=0.5, hands__squeeze=20.0)

@@ -55,6 +55,8 @@ def test_rewind_is_held_and_take_over_goes_on_from_there(stub, page):
     page.says("retake-status", "POLICY")
     page.click("Take over")
     page.says("retake-status", "YOU DRIVE")
+    page.click("Open hand")  # nothing to open here: refused, and the way back does not begin
+    page.says("retake-answer", "hold Rewind first")
     let_go = page.hold("Rewind (hold)")
     wait_for(lambda: len(stub.path_speeds) > 5)
     page.says("retake-status", "REWIND")

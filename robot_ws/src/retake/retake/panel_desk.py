@@ -105,6 +105,8 @@ class Desk:
             refused = self.session.ask(client, now)
         elif command == "hand_back" and self.session.driver not in (None, client):
             refused = f"{browser(self.session.driver)} drives: only it can hand back"
+        elif command == "rewind" and not self.session.is_rewinding(client):
+            refused = "Open hand: not on the way back; hold Rewind first, until it says that a hand was closed there"
         if refused is not None:
             page.show_answer(refused, False)
             return

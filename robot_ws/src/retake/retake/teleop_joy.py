@@ -29,7 +29,7 @@ LEGEND = """\
 LB hold: dead man   left stick: ahead/back, left/right   right stick: up/down, turn
 RB hold too: left stick rolls and pitches   RT/LT: close/open   cross up/down: height (with RB: torso)
 A take over   Y hand back   B stop   L3 release the stop   X correct   cross left/right hold: rewind, forward
-R3 next hand   START success   BACK failure"""
+X on the way back: open the hand that was closed here   R3 next hand   START success   BACK failure"""
 
 # meaning: (kind, index, sign). `axis`: -1..1; `button`: 0 or 1; `trigger`: 0..1 from an axis that rests at +1 and ends
 # at -1; `pull`: 0..1 from an axis that rests at 0 and ends at 1 or -1.

@@ -41,6 +41,7 @@ Hold a key to move, let go to rest (a tap is a step).
 i k  ahead, back     j l  left, right     u o  up, down     with Shift: turn
 m n  close, open     PgUp PgDn  height    Home End  torso   1 2 3  left, right, both
 t  take over         h  hand back         c  correct        , .  hold: rewind, forward
+c on the way back: open the hand that was closed here
 Space Esc  STOP      r  release           S  success        F  failure      Ctrl-C  end
 """
 
