@@ -208,7 +208,7 @@ class TeleopDevice(Node):
         if service == "stop":
             self._grant.revoke()
         elif service == "correct" and self._grant.authority == "rewind":
-            service = "rewind"  # on the way back nothing is corrected yet: the button opens the hand that was closed here
+            service = "rewind"  # nothing is corrected on the way back: the button opens the hand that was closed here
 
         def answered(success: bool, text: str, _: float) -> None:
             if service == "take_over" and success:
