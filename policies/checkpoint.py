@@ -21,13 +21,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from policies.act import ActPolicy
+from policies.consistency import ConsistencyPolicy
 from policies.diffusion import DiffusionPolicy
 from policies.flow import FlowPolicy
 from policies.normalise import Normaliser
 from policies.policy import ChunkPolicy, PolicyConfig
 
 FORMAT = 1
-KINDS: dict[str, type[ChunkPolicy]] = {"act": ActPolicy, "diffusion": DiffusionPolicy, "flow": FlowPolicy}
+KINDS: dict[str, type[ChunkPolicy]] = {
+    "act": ActPolicy,
+    "consistency": ConsistencyPolicy,
+    "diffusion": DiffusionPolicy,
+    "flow": FlowPolicy,
+}
 MODEL, DESCRIPTION = "model.safetensors", "policy.json"
 MAX_BYTES = 10_000_000
 KEYS = {"format", "kind", "robot", "task", "config", "statistics", "train", "git", "sha256"}

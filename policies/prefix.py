@@ -50,5 +50,12 @@ class Prefix:
 
     def inpaint(self, clean: torch.Tensor) -> torch.Tensor:
         """Chunks (b, flat) drawn to the prefix as far as its weight says."""
-        weight = self.weight[:, None].expand(self.chunk.shape[1:]).flatten()
-        return clean + weight * (self.chunk.flatten(1) - clean)
+        return clean + self._weights() * (self.chunk.flatten(1) - clean)
+
+    def distance(self, chunks: torch.Tensor) -> torch.Tensor:
+        """(b, k): squared distance of chunks (b, k, flat), as far as the weight says."""
+        return (self._weights() * (chunks - self.chunk.flatten(1)[:, None]) ** 2).sum(dim=-1)
+
+    def _weights(self) -> torch.Tensor:
+        """(flat,) of the numbers of a chunk."""
+        return self.weight[:, None].expand(self.chunk.shape[1:]).flatten()

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from policies.checkpoint import KINDS
 from policies.dataset import Samples, find_episodes, load_samples, split_episodes
+from policies.distillation import read_teacher
 from policies.episode_meta import OUTCOMES
 from policies.processes import Processes, joined
 from policies.sampling import WEIGHTINGS
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="stop after about this long (fixes the steps early on)")
     parser.add_argument("--steps", type=int, help="exactly this many steps instead of --minutes")
     parser.add_argument("--policy", default=config.policy, choices=sorted(KINDS), help="kind of policy")
+    parser.add_argument("--teacher", type=Path, metavar="CHECKPOINT",
+                        help="flow or diffusion policy that --policy consistency learns to do in one step, with its "
+                             "cameras and size")
     parser.add_argument("--seed", type=int, default=config.seed)
     parser.add_argument("--batch-size", type=int, default=config.batch_size, help="samples per step, of all processes")
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
@@ -71,15 +75,21 @@ def run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, processes: Processes) -> int:
     console = Console(quiet=not processes.is_first)
     episodes = find_episodes(args.data, tuple(args.outcomes), args.task, args.segments)
+    teacher = read_teacher(args.policy, args.teacher, episodes[0].meta["robot"])
     cameras = tuple(args.cameras or sorted(episodes[0].read().pictures))
+    if teacher:
+        theirs = teacher.policy.config
+        cameras, args.size = theirs.cameras, f"{theirs.width}x{theirs.height}"
     args.micro_batches = args.micro_batches or processes.count
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig) if hasattr(args, f.name)})
     parts = split_episodes(episodes, args.validation, args.seed)
     with processes.first_goes_first():  # one decodes into the cache, the others find it there
         train = _load(parts[0], args, cameras, console)
         validation = _load(parts[1], args, cameras, console) if parts[1] else None
-    trainer = Trainer(config, train, validation, cameras, processes)
+    trainer = Trainer(config, train, validation, cameras, processes, teacher.policy if teacher else None)
     same = {"episodes": [e.name for part in parts for e in part], "size": args.size, "cameras": list(cameras)}
+    taught = {"teacher": teacher.sha256} if teacher else {}
+    same |= taught
     args.out.mkdir(parents=True, exist_ok=True)
     if args.resume:
         trainer.restore(args.out, same)
@@ -95,7 +105,7 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
         f"cameras {', '.join(cameras)} at {args.size}, {n_weights / 1e6:.1f} M weights, {several}"
         f"{processes.device.type}, {args.threads} threads"
     )
-    extra = {"episodes": len(train.names), "frames": len(train.where), "held_out_episodes": len(parts[1])}
+    extra = {"episodes": len(train.names), "frames": len(train.where), "held_out_episodes": len(parts[1]), **taught}
     return TrainRun(trainer, args, console, same, extra, episodes[0].meta).go()
 
 

@@ -29,7 +29,7 @@ def save_state(
     """Write the state; `about` (JSON) says the step and everything that must be equal on resume."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    for name, parameter in model.named_parameters():
+    for name, parameter in _learning(model):
         tensors |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in MOMENTS}
     part = folder / f"{STATE_NAME}.part"
     save_file(
@@ -62,9 +62,14 @@ def load_state(
         )
     for prefix, module in (("model.", model), ("average.", average)):
         module.load_state_dict({n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)})
-    for name, parameter in model.named_parameters():
+    for name, parameter in _learning(model):
         state = {moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS}
         # In the parameter's own memory layout: the fused optimizer walks all of them in step.
         step = torch.tensor(float(about["step"]), device=parameter.device)
         optimizer.state[parameter] = {"step": step, **state}
     return about
+
+
+def _learning(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that are not frozen, by name."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]

@@ -15,8 +15,11 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from policies.checkpoint import KINDS, save_checkpoint
+from policies.consistency import ConsistencyPolicy
 from policies.dataset import Samples
+from policies.distillation import seen_in
 from policies.frames import random_colours, random_shifts
+from policies.generative import GenerativePolicy
 from policies.normalise import Normaliser
 from policies.policy import Batch, ChunkPolicy
 from policies.processes import Processes
@@ -64,18 +67,26 @@ class Trainer:
         validation: Samples | None,
         cameras: tuple[str, ...],
         processes: Processes | None = None,
+        teacher: GenerativePolicy | None = None,
     ) -> None:
+        """`teacher`: of a one-step policy, and of no other."""
         self.config, self.train, self.validation = config, train, validation
         self.processes = processes or Processes()
         _check(config, self.processes.count)
         device = self.processes.device
         channels = train.episodes[0].channels
         height, width = train.episodes[0].images.shape[2:4]
-        state = Normaliser.fit(channels, train.states)
-        action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
         torch.manual_seed(config.seed)
-        kind = KINDS[config.policy]
-        self.policy = kind(kind.Config(channels, channels, cameras, width, height), state, action).to(device)
+        self.policy: ChunkPolicy
+        self.seen: np.ndarray | None = None  # (n, n_seen) what the frozen encoder of a teacher saw in every frame
+        if teacher is None:
+            state = Normaliser.fit(channels, train.states)
+            action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
+            kind = KINDS[config.policy]
+            self.policy = kind(kind.Config(channels, channels, cameras, width, height), state, action).to(device)
+        else:
+            self.policy = ConsistencyPolicy.distilling(teacher.to(device))
+            self.seen = seen_in(self.policy, train)
         self.average = copy.deepcopy(self.policy).eval()
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -89,7 +100,8 @@ class Trainer:
                 self._loss, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
             )
         self.shuffle = Shuffle(train.weight, config.seed)
-        self.states, self.chunks = state.encode(train.states), action.encode(train.chunks)
+        self.states = self.policy.state_normaliser.encode(train.states)
+        self.chunks = self.policy.action_normaliser.encode(train.chunks)
         self.n_steps_done = 0
         self.total_steps: int | None = None
 
@@ -147,6 +159,11 @@ class Trainer:
         seeds = rng.integers(2**62, size=self.config.micro_batches)
         size = len(index) // self.config.micro_batches
         rows = slice(part * size, (part + 1) * size)
+        generator = torch.Generator().manual_seed(int(seeds[part]))
+        if self.seen is not None:
+            known = (np.empty((size, 0)), self.states[index[rows]], self.chunks[index[rows]], self.seen[index[rows]])
+            images, state, chunk, seen = map(self._tensor, known)
+            return Batch(images, state, chunk, seen=seen), generator
         arrays = (
             self.train.images(index[rows], shifts[rows]),
             self.states[index[rows]],
@@ -155,7 +172,7 @@ class Trainer:
             gain[rows],
             offset[rows],
         )
-        return Batch(*map(self._tensor, arrays)), torch.Generator().manual_seed(int(seeds[part]))
+        return Batch(*map(self._tensor, arrays)), generator
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """On the device; from pinned memory, so that the copy runs beside the computation."""

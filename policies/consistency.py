@@ -1,0 +1,77 @@
+"""One-step policy: what a flow or diffusion policy makes of noise in several evaluations, in one.
+
+Consistency distillation with the teacher's whole way as the target: |C(noise, context) - sg(Psi(noise, context))|^2,
+where Psi is the teacher's deterministic sampling from the same noise (RL-100, arXiv 2510.14830; Song et al. 2023 from
+the noisiest level only). The student starts as a copy of the teacher and keeps its encoder as it is, so training needs
+no pictures, only what the encoder saw in them, and any noise is a sample: it takes minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch.nn import functional
+
+from policies.generative import GenerativePolicy, NoiseLevel
+from policies.policy import Batch, PolicyConfig
+from policies.prefix import Prefix
+
+
+class ConsistencyPolicy(GenerativePolicy):
+    """One evaluation from noise to chunk.
+
+    A prefix cannot guide a way of one step. Instead N_DRAWN chunks are drawn for the one encoded observation, the one
+    nearest to the prefix is kept (the future that goes on from there, if there are several), and drawn to it.
+    """
+
+    NOISIEST = NoiseLevel(0.0, 0.0, 1.0)
+    N_DRAWN = 16
+
+    @classmethod
+    def distilling(cls, teacher: GenerativePolicy) -> ConsistencyPolicy:
+        """A student to train with `loss`: the teacher's weights, of which those after the encoder learn."""
+        shared = {field.name: getattr(teacher.config, field.name) for field in dataclasses.fields(PolicyConfig)}
+        student = cls(PolicyConfig(**shared), teacher.state_normaliser, teacher.action_normaliser)
+        student.load_state_dict(teacher.state_dict())
+        for encoder in (student.encoders, student.context):
+            encoder.requires_grad_(False)
+        student.teacher = (teacher.eval().requires_grad_(False),)
+        return student.to(teacher.device)
+
+    teacher: tuple[GenerativePolicy, ...] = ()  # in a tuple, so that its weights are no part of the student's
+
+    def levels(self) -> list[NoiseLevel]:
+        return [self.NOISIEST]
+
+    def clean_chunk(self, noisy: torch.Tensor, level: NoiseLevel, context: torch.Tensor) -> torch.Tensor:
+        return self.network(noisy, torch.full_like(noisy[:, :1], level.t), context)
+
+    def denoise(self, noise: torch.Tensor, context: torch.Tensor, prefix: Prefix | None = None) -> torch.Tensor:
+        """The chunk (b, flat) that noise (b, flat) becomes, in one evaluation; nothing is chosen between here."""
+        clean = self.clean_chunk(noise, self.NOISIEST, context)
+        return clean if prefix is None else prefix.inpaint(clean)
+
+    @torch.no_grad()
+    def sample(
+        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
+    ) -> torch.Tensor:
+        if prefix is None:
+            return super().sample(images, state, generator)
+        n, shape = len(state), (self.config.chunk_size, len(self.config.action_channels))
+        noise = self.normal((n * self.N_DRAWN, *shape), generator).flatten(1)
+        context = self.context_of(images, state).repeat_interleave(self.N_DRAWN, dim=0)
+        drawn = self.denoise(noise, context).unflatten(0, (n, self.N_DRAWN))
+        nearest = prefix.distance(drawn).argmin(dim=1)
+        return prefix.inpaint(drawn[torch.arange(n), nearest]).unflatten(1, shape)
+
+    def loss(self, batch: Batch, generator: torch.Generator, state_noise: float, state_dropout: float) -> torch.Tensor:
+        """Squared distance to the teacher's chunks; the batch's own chunk is not used."""
+        if not self.teacher:
+            raise ValueError("a one-step policy has no teacher; allowed: `retake train --policy consistency --teacher "
+                             "CHECKPOINT`; it cannot be trained on recordings alone")
+        with torch.no_grad():
+            context = self.encode_noisy(batch, generator, state_noise, state_dropout).repeat(self.NOISES_PER_SAMPLE, 1)
+            noise = self.normal((len(context), self.leave.out_features), generator)
+            wanted = self.teacher[0].denoise(noise, context)
+        return functional.mse_loss(self.clean_chunk(noise, self.NOISIEST, context), wanted)
