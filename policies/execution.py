@@ -6,8 +6,9 @@ chunk to the next. What is left to do is to make the next chunk agree with what 
 - `realtime_chunking` (Black et al. 2025, arXiv 2506.07339), for policies that take a prefix: the new chunk is sampled
   to agree with what was really executed up to now, with the chunk that is being executed until the new one will count,
   and less and less after that (their eq. 5).
-- `temporal_ensembling` (Zhao et al. 2023, ACT), for policies with one answer: the mean of all chunks that speak of a
-  moment.
+- `temporal_ensembling` (after Zhao et al. 2023, ACT), for policies with one answer: the mean of all chunks that speak
+  of a moment. ACT asks at every step; with six steps between chunks a mean of those that happen to reach would jump
+  where one begins or ends, so each comes and goes smoothly: what is played is one function of time from chunk to chunk.
 - `latest`: each chunk as the policy gave it.
 
 What is executed is what the authority says it executes, not what was sent to it: after a hand-back, a stop or a chunk
@@ -30,15 +31,16 @@ from policies.predictor import LATEST, REALTIME_CHUNKING, TEMPORAL_ENSEMBLING, P
 from policies.prefix import ActionPrefix
 
 MODES = (REALTIME_CHUNKING, TEMPORAL_ENSEMBLING, LATEST)
-ENSEMBLE_COEFFICIENT = 0.01  # ACT's m: weights exp(-m i), the oldest chunk first
+RAMP_S = 0.3  # in which a chunk comes into the mean, and leaves it before its end
+DECAY_S = 0.5  # how fast older chunks lose weight; ACT's own, nearly none, is slow to see what has changed
 N_KEPT = 8  # chunks; more never overlap at three or more observations per chunk
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A chunk (n, a) as the policy gave it, for times (n,) ns."""
+    """A chunk (n, a) as the policy gave it, for times (n,) ns; it counts from `counts_ns` on."""
 
-    stamp_ns: int
+    counts_ns: int
     times_ns: np.ndarray
     actions: np.ndarray
 
@@ -50,13 +52,13 @@ class _Plan:
 class ChunkExecution:
     """See the module. `answer` is called by one thread at a time; `begin` may come from another."""
 
-    def __init__(self, policy: Predictor, mode: str = "", coefficient: float = ENSEMBLE_COEFFICIENT) -> None:
-        """`mode`: one of MODES; empty: the policy's own.
+    def __init__(self, policy: Predictor, mode: str = "", decay_s: float = DECAY_S) -> None:
+        """`mode`: one of MODES; empty: the policy's own. `decay_s`: of temporal ensembling.
 
         Raises:
             ValueError: the mode is unknown.
         """
-        self.policy, self.mode, self._coefficient = policy, mode or policy.execution, coefficient
+        self.policy, self.mode, self._decay_s = policy, mode or policy.execution, decay_s
         if self.mode not in MODES:
             raise ValueError(f"execution {self.mode!r} is unknown; allowed: {', '.join(MODES)}")
         if self.mode == REALTIME_CHUNKING and policy.execution != REALTIME_CHUNKING:
@@ -78,13 +80,14 @@ class ChunkExecution:
         if not len(executed.chunk_stamps_ns) or executed.chunk_stamps_ns[-1] == 0:  # no chunk is being executed
             plans.clear()
         times_ns = observation.stamp_ns + self._offsets_ns
+        counts_ns = observation.stamp_ns + round(latency_s * 1e9)
         prefix = None
         if self.mode == REALTIME_CHUNKING and plans:
-            prefix = self.prefix(times_ns, plans[-1], executed, observation.stamp_ns + round(latency_s * 1e9))
+            prefix = self.prefix(times_ns, plans[-1], executed, counts_ns)
         done = answer(self.policy, observation, prefix)
         if done.chunk is None:
             return done
-        plans.append(_Plan(observation.stamp_ns, times_ns, done.chunk))
+        plans.append(_Plan(counts_ns, times_ns, done.chunk))
         if self.mode == TEMPORAL_ENSEMBLING:
             return replace(done, chunk=self._ensemble(plans))
         return done
@@ -105,12 +108,19 @@ class ChunkExecution:
         """(n, a) the weighted mean at the newest plan's times of all that reach so far."""
         newest = plans[-1]
         total, weights = np.zeros_like(newest.actions), np.zeros((len(newest.times_ns), 1))
-        for i, plan in enumerate(plans):
-            reaches = (newest.times_ns <= plan.times_ns[-1])[:, None]
-            weight = np.exp(-self._coefficient * i) * reaches
+        for plan in plans:
+            weight = self._weight(plan, newest.times_ns)[:, None]
+            if plan is newest:
+                weight = np.maximum(weight, 1e-9)  # where no other speaks
             total += weight * align(plan.at(newest.times_ns, self._channels), newest.actions[0], self._channels)
             weights += weight
         return renormalise(total / weights, self._channels)
+
+    def _weight(self, plan: _Plan, times_ns: np.ndarray) -> np.ndarray:
+        """(n,) of a plan in the mean: from 0 when it begins to count, and to 0 at its end."""
+        age_s, left_s = (times_ns - plan.counts_ns) * 1e-9, (plan.times_ns[-1] - times_ns) * 1e-9
+        is_there = _smoothstep(age_s / RAMP_S) * _smoothstep(left_s / RAMP_S)
+        return is_there * np.exp(-np.maximum(age_s, 0.0) / self._decay_s)
 
 
 class ExpectedLatency:
@@ -130,6 +140,12 @@ class ExpectedLatency:
     def seconds(self) -> float:
         """What to expect of the next."""
         return float(np.quantile(self._recent, self.QUANTILE))
+
+
+def _smoothstep(x: np.ndarray) -> np.ndarray:
+    """0 before 0, 1 after 1, without a kink."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
 
 
 def _interpolated(at_ns: np.ndarray, times_ns: np.ndarray, values: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:

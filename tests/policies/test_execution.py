@@ -27,16 +27,18 @@ def actions(x) -> np.ndarray:
 
 @dataclass
 class Ramp:
-    """x rises by 1 a second from `start` of each further call; `sign` of its quaternions alternates."""
+    """x rises by `speed` a second from where `starts` says for each call; the sign of its quaternions alternates."""
 
     execution: str
     starts: list[float]
+    speed: float = 1.0
     config: PolicyConfig = CONFIG
     prefixes: list = field(default_factory=list)
 
     def predict(self, pictures, state, seed, prefix=None):
         self.prefixes.append(prefix)
-        chunk = actions(self.starts[len(self.prefixes) - 1] + chunk_times_ns(CONFIG.chunk_size, DT) * 1e-9)
+        rise = self.speed * chunk_times_ns(CONFIG.chunk_size, DT) * 1e-9
+        chunk = actions(self.starts[len(self.prefixes) - 1] + rise)
         chunk[:, 1:] *= (-1) ** len(self.prefixes)
         return chunk
 
@@ -99,16 +101,28 @@ def test_nothing_goes_on_from_a_chunk_that_nobody_executes(mode):
     assert policy.prefixes[3] is None
 
 
-def test_ensembling_is_the_mean_of_all_that_speak_of_a_moment():
-    starts = [0.0, 1.0, 2.0]
-    execution = ChunkExecution(Ramp("temporal_ensembling", starts), coefficient=0.5)
-    chunks = [execution.answer(observe(k), executed(k * GRID, (k - 1) * GRID), 0.1).chunk for k in (1, 2, 3)]
-    # at the last chunk's first point all three speak, at its last one only itself
-    t = np.array([DT + 2 * GRID, DT + GRID, DT]) * 1e-9
-    weight = np.exp(-0.5 * np.arange(3))
-    np.testing.assert_allclose(chunks[2][0, 0], weight @ (np.array(starts) + t) / weight.sum())
-    np.testing.assert_allclose(chunks[2][-1, 0], starts[2] + CONFIG.chunk_size * DT * 1e-9)
-    np.testing.assert_allclose(np.linalg.norm(chunks[2][:, 1:], axis=1), 1.0)
+@pytest.mark.parametrize(("decay_s", "largest"), [(0.5, 0.9), (100.0, 0.75)])
+def test_ensembling_is_one_smooth_mean_from_chunk_to_chunk(decay_s, largest):
+    n = 20
+    policy = Ramp("temporal_ensembling", [float(k % 2) for k in range(n)], speed=0.0)  # 0 and 1 in turn
+    execution, latency_s = ChunkExecution(policy, decay_s=decay_s), 0.1
+    chunks = [execution.answer(observe(k), executed(k * GRID, (k - 1) * GRID), latency_s).chunk[:, 0]
+              for k in range(1, n + 1)]  # fmt: skip
+    for k in range(n - 1):  # the first point has passed when the chunk begins to count
+        np.testing.assert_allclose(chunks[k + 1][0], chunks[k][GRID // DT], atol=1e-6)
+        np.testing.assert_allclose(chunks[k][-1], k % 2, atol=1e-6)  # nobody else reaches so far
+    played = np.concatenate([chunk[1 : 1 + GRID // DT] for chunk in chunks[5:]])
+    assert 1.0 - largest < played.min() and played.max() < largest  # nearer to the middle, the longer old ones count
+    assert np.abs(np.diff(played)).max() < 0.5
+
+
+def test_ensembled_quaternions_are_rotations():
+    execution = ChunkExecution(Ramp("temporal_ensembling", [0.0, 0.5, 1.0]))
+    for k in (1, 2, 3):
+        chunk = execution.answer(observe(k), executed(k * GRID, (k - 1) * GRID), 0.1).chunk
+        np.testing.assert_allclose(np.linalg.norm(chunk[:, 1:], axis=1), 1.0)
+        angle = 2 * np.arctan2(*(chunk[:, 3:] * np.sign(chunk[:, 4:])).T)
+        np.testing.assert_allclose(angle, chunk[:, 0], atol=0.02)  # the hand turns as x moves, in the mean too
 
 
 def test_refusals():

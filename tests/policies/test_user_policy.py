@@ -83,15 +83,29 @@ def test_a_chunk_of_another_size_later_is_refused(package):
     assert refused.chunk is None and "chunk is (23, 8); allowed: (24, 8)" in refused.refusal
 
 
+class Enough(Exception):
+    """Seen what was to be seen."""
+
+
+class UntilThird(ChunkExecution):
+    """Ends the episode at the third observation."""
+
+    n = 0
+
+    def answer(self, *args):
+        self.n += 1
+        if self.n == 3:
+            raise Enough
+        return super().answer(*args)
+
+
 def test_one_process(package):
     policy = choose(package(TEN_LINES), USER).policy
     rollout = Rollout("arm_pick", policy.config.cameras)
     try:
         rollout.begin(5)
-        execution = ChunkExecution(policy)
-        rollout.hand_back(execution)
-        for _ in range(400):
-            rollout.step(execution)
+        with pytest.raises(Enough):
+            rollout.attempt(UntilThird(policy))
         executed = rollout.executed
         assert executed.chunk_stamps_ns[-1] > 0
         np.testing.assert_allclose(executed.references[-1], executed.references[0], atol=0.01)
