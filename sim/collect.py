@@ -20,10 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from policies.episode_file import read_meta
 from sim.demonstration import Demonstrator, Variation
+from sim.evaluation import chosen_for
+from sim.policy_recording import PolicyRecorder
 from sim.tasks import HELD_OUT_SEED, TASKS
 
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
-_demonstrator: Demonstrator | None = None  # one per worker process, made by _start_worker
+_demonstrator: Demonstrator | PolicyRecorder | None = None  # one per worker process, made by _start_worker
 
 
 class CollectError(ValueError):
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "the label topic expert_action stays clean")
     parser.add_argument("--start-spread", type=float, default=0.0,
                         help="scale of random starting poses (0 off, 1 up to 8 cm per hand of the G1, 3 of an arm)")
+    parser.add_argument("--policy", default="", help="record this checkpoint's own episodes, failures too, instead")
     parser.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
 
 
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     with _progress() as progress:
         bar = progress.add_task("collect", total=len(missing), outcome="")
         try:
-            for meta in _collect(missing, args.out, args.task, variation, args.workers):
+            for meta in _collect(missing, args.out, args.task, variation, args.policy, args.workers):
                 outcomes[meta["outcome"]] += 1
                 progress.update(bar, advance=1, outcome=_summary(outcomes))
         except KeyboardInterrupt:
@@ -76,11 +79,13 @@ def finished(root: Path) -> dict[int, str]:
     return {meta["seed"]: meta["outcome"] for meta in metas if meta["outcome"] in ("success", "failure")}
 
 
-def _collect(seeds: list[int], root: Path, task: str, variation: Variation, workers: int) -> Iterator[dict]:
+def _collect(
+    seeds: list[int], root: Path, task: str, variation: Variation, policy: str, workers: int
+) -> Iterator[dict]:
     """The episode.json of each seed, in the order in which they finish."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
     context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
-    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation, task))
+    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation, task, policy))
     try:
         futures: list[Future] = [pool.submit(_record, seed, root) for seed in seeds]
         for future in as_completed(futures):
@@ -92,10 +97,10 @@ def _collect(seeds: list[int], root: Path, task: str, variation: Variation, work
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker(variation: Variation, task: str) -> None:
+def _start_worker(variation: Variation, task: str, policy: str) -> None:
     global _demonstrator
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its episode stays, marked aborted
-    _demonstrator = Demonstrator(variation, task)
+    _demonstrator = PolicyRecorder.of(policy, task) if policy else Demonstrator(variation, task)
 
 
 def _record(seed: int, root: Path) -> dict:
@@ -112,6 +117,11 @@ def _check(args: argparse.Namespace) -> None:
     if args.seed < 0 or args.seed + args.episodes > HELD_OUT_SEED:
         raise CollectError(f"seeds {args.seed} to {args.seed + args.episodes - 1} are not allowed: seeds from "
                            f"{HELD_OUT_SEED} on are held out for evaluation; choose --seed and --episodes below")
+    if args.policy:
+        if args.noise or args.start_spread or args.sensor_noise:
+            raise CollectError("--noise, --start-spread and --sensor-noise vary demonstrations; allowed with --policy: "
+                               "none of them")
+        chosen_for(args.policy, args.task)
     if not (0 <= args.noise <= 5 and 0 <= args.start_spread <= 2):
         raise CollectError(f"--noise {args.noise} --start-spread {args.start_spread}: allowed are 0..5 and 0..2")
     if args.out.exists() and not args.out.is_dir():

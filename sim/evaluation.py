@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from policies.checkpoint import Checkpoint, git_hash, load_checkpoint
+from policies.checkpoint import git_hash
 from policies.execution import ChunkExecution
+from policies.policy_choice import Chosen, User, choose
 from sim.film import Film
 from sim.rollout import LATENCY_S, Rollout
-from sim.tasks import task_spec
+from sim.tasks import TASKS, task_spec
 
 FILMS = ("none", "failures", "all")
 
@@ -51,15 +52,21 @@ class Settings:
 
 
 def settings_of(policy: str, task: str = "", **how: Any) -> Settings:
-    """Settings for a policy; `task`: by default the one that a checkpoint of ours was trained for."""
-    task = task or load_checkpoint(Path(policy)).task
+    """Settings for a policy; `task`: by default the one that a checkpoint of ours was trained for.
+
+    Raises:
+        ValueError: the policy cannot be used, or no task is known.
+    """
+    task = task or choose(policy).task
+    if not task:
+        raise ValueError(f"{policy} does not say which task it is for; write --task with one of: {', '.join(TASKS)}")
     return Settings(policy, task, chosen_for(policy, task).sha256, **how)
 
 
-def chosen_for(policy: str, task: str) -> Checkpoint:
+def chosen_for(policy: str, task: str) -> Chosen:
     """The policy, checked for the robot of the task."""
     rig = task_spec(task).rig
-    return load_checkpoint(Path(policy), rig.name, rig.layout.channels)
+    return choose(policy, User(rig.name, rig.layout.channels, rig.cameras, rig.home_action))
 
 
 class Evaluator:

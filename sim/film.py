@@ -31,7 +31,7 @@ class Film:
         self._frames: list[tuple[int, np.ndarray]] = []
         self._seen = 0
 
-    def add(self, stamp_ns: int, render_state: np.ndarray) -> None:
+    def add(self, render_state: np.ndarray, stamp_ns: int) -> None:
         """One camera frame."""
         if self._seen % EVERY == 0:
             self._frames.append((stamp_ns, render_state))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -85,7 +85,9 @@ class Rollout:
         self.rig, self.cameras, self.latency_s = spec.rig, cameras, latency_s
         self.task = spec.make(noise, 0)
         self.drawing = CameraRig(view=spec.view)
-        self.on_frame: Callable[[int, np.ndarray], None] | None = None  # stamp, render state; at every camera frame
+        # who wants to know: the render state of every camera frame; the measured pose and reference of every tick
+        self.on_frame: Callable[[np.ndarray, int], None] | None = None
+        self.on_tick: Callable[[int, np.ndarray, np.ndarray], None] | None = None
         self._loop = ControlLoop(self.task.world)
         self._step_ns, self._camera_ns = round(self.rig.control_dt * 1e9), round(self.rig.camera_dt * 1e9)
         self._inference_ns = INFERENCE_FRAMES * self._camera_ns
@@ -95,8 +97,8 @@ class Rollout:
     def run(self, seed: int, execution: Execution) -> RolloutResult:
         """The episode of `seed`."""
         self.begin(seed)
-        why, time_s = self.attempt(execution)
-        return self.result(why, time_s)
+        why, _ = self.attempt(execution)
+        return self.result(why)
 
     def begin(self, seed: int) -> None:
         """The world of `seed`, at its first tick; nobody commands."""
@@ -113,7 +115,9 @@ class Rollout:
     def attempt(self, execution: Execution) -> tuple[str, float]:
         """Hand back to the policy and let it go on until success, failure or its time is over: why, and after how many
         seconds since the hand-back."""
-        began_ns = self.hand_back(execution)
+        self._take_over()
+        execution.begin()
+        began_ns = self.stamp_ns
         while True:
             self.step(execution)
             elapsed_ns = self.stamp_ns - began_ns
@@ -123,17 +127,25 @@ class Rollout:
             if why or elapsed_ns > self._limit_ns:
                 return why or "timeout", elapsed_ns * 1e-9
 
-    def hand_back(self, execution: Execution) -> int:
-        """The policy commands, from its first observation after now on; returns the stamp, ns."""
+    def _take_over(self) -> None:
+        """Who comes now commands; stopped in between, so that no chunk from before counts."""
         for request in (self._core.stop, self._core.release_stop, self._core.hand_back):
-            request()  # stopped in between: a second attempt takes no chunk of the first
+            request()
         self._pending = None
-        execution.begin()
-        return self.stamp_ns
 
-    def result(self, why: str, time_s: float) -> RolloutResult:
+    def play(self, actions: np.ndarray, dt_s: float) -> None:
+        """A course of actions (n, dim), `dt_s` apart, the first one now, through the authority and without a policy."""
+        self._take_over()
+        self._advance()
+        offsets_ns = np.arange(len(actions)) * round(dt_s * 1e9)
+        self._core.offer_chunk(self.stamp_ns, offsets_ns, actions)
+        ends_ns = self.stamp_ns + int(offsets_ns[-1])
+        while self.stamp_ns < ends_ns:
+            self._advance()
+
+    def result(self, why: str) -> RolloutResult:
         """What has happened since `begin`."""
-        outcome = "success" if why == "success" else "failure"
+        outcome, time_s = "success" if why == "success" else "failure", (self.stamp_ns - self._start_ns) * 1e-9
         return RolloutResult(
             self._seed, outcome, why, time_s, self._held_ticks, self._refused, self._refusal, self.executed)
 
@@ -143,30 +155,49 @@ class Rollout:
         return self._start_ns + self._loop.steps * self._step_ns
 
     @property
+    def reference(self) -> np.ndarray:
+        """(dim,) the newest one."""
+        return self._executed[-1][1]
+
+    @property
     def executed(self) -> Executed:
         """Every reference since `begin`."""
         stamps, references, chunks = zip(*self._executed, strict=True)
         return Executed(np.array(stamps), np.array(references), np.array(chunks))
 
-    def pictures(self) -> tuple[bytes, ...]:
-        """JPEG of what each of the policy's cameras sees now."""
-        drawn = self.drawing.draw(self.task.world.render_state(), self.cameras)
-        return tuple(to_jpeg(drawn[name]) for name in self.cameras)
+    @property
+    def measured(self) -> np.ndarray:
+        """(dim,) the pose the robot had at the newest tick."""
+        return self._measured
+
+    @property
+    def sensors(self) -> Any:
+        """What the robot measures now."""
+        return self._loop.sensors
+
+    def pictures(self, cameras: tuple[str, ...]) -> tuple[bytes, ...]:
+        """JPEG of what each camera sees now."""
+        drawn = self.drawing.draw(self.task.world.render_state(), cameras)
+        return tuple(to_jpeg(drawn[name]) for name in cameras)
 
     def step(self, execution: Execution) -> None:
-        """One control_dt of everything."""
-        self._loop.follow(self._executed[-1][1])
+        """One control_dt of everything, and an observation where one is due."""
+        self._advance()
+        if self.stamp_ns % self._inference_ns == 0 and self._pending is None:  # one inference at a time
+            self._observe(execution)
+
+    def _advance(self) -> None:
+        """One control_dt without the policy."""
+        self._loop.follow(self.reference)
         if self._loop.reference_due:
             self.task.update()
             self._tick()
         if self.on_frame is not None and self.stamp_ns % self._camera_ns == 0:
-            self.on_frame(self.stamp_ns, self.task.world.render_state())
-        if self.stamp_ns % self._inference_ns == 0 and self._pending is None:  # one inference at a time
-            self._observe(execution)
+            self.on_frame(self.task.world.render_state(), self.stamp_ns)
 
     def _observe(self, execution: Execution) -> None:
         state_ns = self._executed[-1][0]
-        observation = Observation(self.stamp_ns, self.pictures(), self._measured, state_ns)
+        observation = Observation(self.stamp_ns, self.pictures(self.cameras), self._measured, state_ns)
         done = execution.answer(observation, self.executed, self.latency_s)
         if done.chunk is None:
             return self._refuse(done.refusal)
@@ -187,6 +218,8 @@ class Rollout:
         reference, provenance = self._core.tick(now, self._measured)
         self._held_ticks += provenance.source == "hold" and provenance.chunk_stamp_ns > 0
         self._executed.append((now, reference, provenance.chunk_stamp_ns))
+        if self.on_tick is not None:
+            self.on_tick(now, self._measured, reference)
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1

@@ -15,6 +15,8 @@ COMMANDS = {
     "teleop": ("retake.teleop", "a gamepad, SpaceMouse, headset, keyboard or pose stream beside a running graph"),
     "collect": ("sim.collect", "record episodes of the scripted expert"),
     "train": ("policies.train", "train a policy from recorded episodes"),
+    "train-verifier": ("policies.train_verifier", "train a success classifier from recorded outcomes"),
+    "train-value": ("policies.train_value", "train a critic that chooses between the chunks of a policy"),
     "serve": ("retake.serve", "a policy for openpi clients, here or on another machine"),
     "home": ("policies.home_command", "write where a policy is at home, from the episodes it was trained on"),
     "eval": ("sim.evaluate", "success rate on held-out seeds: through the full graph, or fast in one process"),
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print("usage: retake COMMAND ...\n")
-        print("\n".join(f"  {name:10}{about}" for name, (_, about) in COMMANDS.items()))
+        print("\n".join(f"  {name:15}{about}" for name, (_, about) in COMMANDS.items()))
         print("\nretake COMMAND --help says more")
         return 0 if words else 2
     if words[0] not in COMMANDS:
