@@ -46,7 +46,7 @@ class _Plan:
 
     def at(self, times_ns: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
         """(k, a) linear between the points, the first before and the last after them."""
-        return _interpolated(times_ns, self.times_ns, self.actions, channels)
+        return interpolated(times_ns, self.times_ns, self.actions, channels)
 
 
 class ChunkExecution:
@@ -97,7 +97,7 @@ class ChunkExecution:
         now_ns, end_ns = int(executed.stamps_ns[-1]), int(plan.times_ns[-1])
         is_past = times_ns <= now_ns
         actions = plan.at(times_ns, self._channels)
-        actions[is_past] = _interpolated(times_ns[is_past], executed.stamps_ns, executed.references, self._channels)
+        actions[is_past] = interpolated(times_ns[is_past], executed.stamps_ns, executed.references, self._channels)
         certain_ns = max(counts_ns, now_ns)
         step_ns = self.policy.config.chunk_dt_ns
         left = np.clip((end_ns + step_ns - times_ns) / max(end_ns + step_ns - certain_ns, 1), 0.0, 1.0)
@@ -148,7 +148,7 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3.0 - 2.0 * x)
 
 
-def _interpolated(at_ns: np.ndarray, times_ns: np.ndarray, values: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
+def interpolated(at_ns: np.ndarray, times_ns: np.ndarray, values: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
     """Rows (k, a) between those of `values` (n, a) at `times_ns` (n,), quaternions at unit length."""
     values = align(values, values[-1], channels)
     at, known = (at_ns - times_ns[0]).astype(np.float64), (times_ns - times_ns[0]).astype(np.float64)
