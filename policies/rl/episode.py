@@ -127,7 +127,8 @@ def load_episode(path: Path) -> RlEpisode:
 
 def about_from(values: dict) -> About:
     """From JSON."""
-    return About(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    lists = {key: tuple(values[key]) for key in ("channels", "action_range")}
+    return About(**{**values, **lists})
 
 
 def check_about(found: About, wanted: About) -> None:

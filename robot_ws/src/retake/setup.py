@@ -16,7 +16,7 @@ from retake.graph import MODULES  # the one list of nodes
 setup(
     name="retake",
     version="0.1.0",
-    packages=["retake", "controllers", "policies", "sim"],
+    packages=["retake", "controllers", "policies", "policies.rl", "sim"],
     package_data={"policies": ["checkpoints/*/*"], "retake": ["*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/retake"]),
