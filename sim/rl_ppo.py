@@ -44,4 +44,5 @@ class Collector:
                     self._now[k] = self._begin(env)
             rows.append((observation, base, raw, log_prob, value, reward, ends, after))
         columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-        return Rollout(*columns, self._ppo.values(*self._seen()))
+        columns.append(self._ppo.values(*self._seen()))
+        return Rollout(*columns)
