@@ -24,7 +24,7 @@ from retake.errors import UserError
 from sim import parallel
 from sim.evaluation import FILMS, ResultFile, Settings, settings_of
 from sim.evaluation_page import write_page
-from sim.evaluation_summary import compare, difference_text, rate_text, seconds_text, summarise
+from sim.evaluation_summary import compare, difference_text, predicted_text, rate_text, seconds_text, summarise
 from sim.rollout import LATENCY_S
 from sim.tasks import HELD_OUT_SEED
 
@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="seconds from an observation until its chunk counts (%(default)s, as the graph in lockstep)")
     one.add_argument("--execution", default="", choices=("", *MODES),
                      help="how chunks follow each other; by default the policy's own way")
+    one.add_argument("--tries", type=int, default=1, help="what looks failed is tried again, so often in all "
+                                                          "(%(default)s)")
+    one.add_argument("--verifier", default="", help="folder of the verifier that says what looks failed")
     one.add_argument("--task", default="", help="by default the one that the checkpoint was trained for")
     one.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
     one.add_argument("--films", choices=FILMS, default="failures", help="which episodes to film (%(default)s)")
@@ -87,8 +90,9 @@ def _settings(args: argparse.Namespace) -> list[Settings]:
         raise UserError(f"--episodes {args.episodes} --workers {args.workers}: both must be at least 1")
     if args.seed < HELD_OUT_SEED:
         raise UserError(f"--seed {args.seed} may have been trained on; allowed: from {HELD_OUT_SEED}; leave --seed out")
-    how = {"latency_s": args.latency, "noise": args.sensor_noise, "execution": args.execution}
-    evaluations = [settings_of(word, args.task, **how) for word in args.arguments]
+    how = {"latency_s": args.latency, "noise": args.sensor_noise, "execution": args.execution,
+           "tries": args.tries}
+    evaluations = [settings_of(word, args.task, args.verifier, **how) for word in args.arguments]
     if len({settings.task for settings in evaluations}) > 1:
         raise UserError(f"the policies are for {' and '.join(s.task for s in evaluations)}; compare two of one task")
     if len({settings.name for settings in evaluations}) < len(evaluations):
@@ -127,6 +131,8 @@ def _show(report: Mapping[str, Any], page: Path) -> None:
         ("time to success, median", lambda figures: seconds_text(figures["time_to_success_s"]["median"])),
         ("falls", lambda figures: str(figures["falls"])),
         ("interventions", lambda figures: str(figures["interventions"])),
+        ("tries, mean", lambda figures: f"{figures['retry']['tries_mean']:.2f}" if figures["retry"] else "1"),
+        ("predicted from one try", lambda figures: predicted_text(figures["retry"])),
         ("times real time, a process", lambda figures: f"{figures['real_time_factor']:.1f}"),
     ):  # fmt: skip
         table.add_row(name, *(text(figures) for figures in report["policies"]))

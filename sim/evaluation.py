@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import torch
 from policies.checkpoint import git_hash
 from policies.execution import ChunkExecution
 from policies.policy_choice import Chosen, User, choose
+from policies.verifier import load_verifier
 from sim.film import Film
+from sim.retry import run_with_retries
 from sim.rollout import LATENCY_S, Rollout
 from sim.tasks import TASKS, task_spec
 
@@ -29,8 +31,9 @@ FILMS = ("none", "failures", "all")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is evaluated and how. `sha256` names the policy; `policy` (see policies/policy_choice.py) is only where it
-    was found. `execution`: how its chunks follow each other, see policies/execution.py; empty: its own way."""
+    """What is evaluated and how. The hashes name policy and verifier; `policy` (see policies/policy_choice.py) and
+    `verifier` (a folder, or nothing) are only where they were found. `execution`: how chunks follow each other, see
+    policies/execution.py; empty: the policy's own way. `tries`: see sim/retry.py."""
 
     policy: str
     task: str
@@ -38,11 +41,14 @@ class Settings:
     latency_s: float = LATENCY_S
     noise: bool = False
     execution: str = ""
+    tries: int = 1
+    verifier: str = ""
+    verifier_sha256: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that outcomes depend on."""
-        return {name: value for name, value in asdict(self).items() if name != "policy"}
+        return {name: value for name, value in asdict(self).items() if name not in ("policy", "verifier")}
 
     @property
     def name(self) -> str:
@@ -51,8 +57,9 @@ class Settings:
         return f"{self.task}-{self.sha256[:12]}-{digest[:6]}"
 
 
-def settings_of(policy: str, task: str = "", **how: Any) -> Settings:
-    """Settings for a policy; `task`: by default the one that a checkpoint of ours was trained for.
+def settings_of(policy: str, task: str = "", verifier: str = "", **how: Any) -> Settings:
+    """Settings for a policy; `task`: by default the one that a checkpoint of ours was trained for; `verifier`: needed
+    for several tries.
 
     Raises:
         ValueError: the policy cannot be used, or no task is known.
@@ -60,7 +67,13 @@ def settings_of(policy: str, task: str = "", **how: Any) -> Settings:
     task = task or choose(policy).task
     if not task:
         raise ValueError(f"{policy} does not say which task it is for; write --task with one of: {', '.join(TASKS)}")
-    return Settings(policy, task, chosen_for(policy, task).sha256, **how)
+    settings = Settings(policy, task, chosen_for(policy, task).sha256, verifier=verifier, **how)
+    if (settings.tries > 1) != bool(verifier) or settings.tries < 1:
+        raise ValueError(f"--tries {settings.tries} {'with' if verifier else 'without'} --verifier; allowed: one try "
+                         "without, or several with one")
+    if not verifier:
+        return settings
+    return replace(settings, verifier_sha256=load_verifier(Path(verifier), task_spec(task).rig.name, task).sha256)
 
 
 def chosen_for(policy: str, task: str) -> Chosen:
@@ -78,6 +91,10 @@ class Evaluator:
         chosen = chosen_for(settings.policy, settings.task)
         if chosen.sha256 != settings.sha256:
             raise ValueError(f"{settings.policy} has changed since the evaluation began; start it again")
+        self._verifier = load_verifier(Path(settings.verifier)) if settings.verifier else None
+        if self._verifier is not None and self._verifier.sha256 != settings.verifier_sha256:
+            raise ValueError(f"{settings.verifier} has changed since the evaluation began; start it again")
+        self._tries = settings.tries
         self._execution = ChunkExecution(chosen.policy, settings.execution)
         self._rollout = Rollout(settings.task, chosen.policy.config.cameras, settings.latency_s, settings.noise)
         self._films, self._film = films, Film(self._rollout.drawing)
@@ -87,10 +104,10 @@ class Evaluator:
         """One line of the result file, and an MP4 or nothing."""
         began = time.perf_counter()
         self._film.clear()
-        result = self._rollout.run(seed, self._execution)
+        result, tries = run_with_retries(self._rollout, self._execution, self._verifier, seed, self._tries)
         line = {name: getattr(result, name)
                 for name in ("seed", "outcome", "why", "time_s", "held_ticks", "refused", "refusal")}
-        line |= {"wall_s": round(time.perf_counter() - began, 3)}
+        line |= {"tries": [asdict(each) for each in tries], "wall_s": round(time.perf_counter() - began, 3)}
         is_shown = self._films == "all" or (self._films == "failures" and result.outcome != "success")
         return line, self._film.encoded() if is_shown else b""
 

@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from policies.statistics import format_rate
 from retake.report_charts import rates
 from retake.report_page import page, section, table, tile
-from sim.evaluation_summary import difference_text, seconds_text
+from sim.evaluation_summary import difference_text, predicted_text, seconds_text
 
 NAME = "index.html"
 SURE = 0.05  # a p value below it is called a difference
@@ -72,6 +73,10 @@ def _sections(policies: Sequence[Mapping[str, Any]], paired: Mapping[str, Any] |
     yield section("Every seed", "Green succeeded, red did not" + (", framed where the two differ." if paired else "."),
                   "".join(_seeds(figures, label, k, odd) for k, (figures, label)
                           in enumerate(zip(policies, labels, strict=True))))
+    if retried := [(label, f["retry"]) for label, f in zip(labels, policies, strict=True) if f["retry"]]:
+        yield section("Verify and retry", "Predicted from the first tries and the verifier's errors on its own held-"
+                      "out episodes (Robot Utility Models); its errors here, per failed and per successful try.",
+                      _retries(retried))
     if paired:
         yield section("Difference", f"Second less first: {difference_text(paired)}. Exact McNemar test on the seeds "
                       "that differ; Newcombe's interval.", _matrix(paired))
@@ -102,6 +107,14 @@ def _seeds(figures: Mapping[str, Any], label: str, k: int, odd: set[int]) -> str
         text = f'class="{kinds}" title="seed {seed}: {escape(episode["why"])}, {episode["time_s"]:.1f} s"'
         cells.append(f'<a href="#film-{k}-{seed}" {text}></a>' if "film" in episode else f"<i {text}></i>")
     return f'<div class="seeds"><b title="{escape(label)}">{escape(label)}</b>{"".join(cells)}</div>'
+
+
+def _retries(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    cells = [(escape(label), format_rate(*retry["first_try"].values()), f"{retry['tries_mean']:.2f}",
+              predicted_text(retry), retry["verifier"]["false_positive"], retry["here"]["false_positive"],
+              retry["here"]["false_negative"]) for label, retry in rows]
+    return table(("policy", "first try", "tries, mean", "predicted", "failures taken for done, held out", "here",
+                  "successes not, here"), cells, numbers=(1, 2, 3, 4, 5, 6))
 
 
 def _matrix(paired: Mapping[str, Any]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from policies.paired import pair
-from policies.statistics import wilson_interval
+from policies.statistics import format_rate, retry_success, wilson_interval
+from policies.verifier import load_verifier
 from sim.evaluation import ResultFile, Settings
 
 
@@ -28,9 +30,37 @@ def summarise(settings: Settings, result: ResultFile, seeds: Sequence[int]) -> d
         "time_to_success_s": {"median": _quantile(times, 0.5), "p90": _quantile(times, 0.9)},
         "held_ticks": sum(episode["held_ticks"] for episode in episodes),
         "refused": sum(episode["refused"] for episode in episodes),
+        "retry": _retry(settings, episodes),
         "real_time_factor": sum(e["time_s"] for e in episodes) / max(1e-9, sum(e["wall_s"] for e in episodes)),
         "episodes": episodes,
     }  # fmt: skip
+
+
+def _retry(settings: Settings, episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What several tries should give by the arithmetic of Robot Utility Models, from the success of the first tries and
+    the verifier's errors on its own held-out episodes; and its errors here, per failed and per successful try."""
+    if settings.tries == 1:
+        return None
+    verifier = load_verifier(Path(settings.verifier))
+    firsts = sum(episode["tries"][0]["why"] == "success" for episode in episodes)
+    first_rate, wrongly, missed = firsts / max(1, len(episodes)), verifier.false_positive, verifier.false_negative
+    asked = [each for episode in episodes for each in episode["tries"] if each["score"] is not None]
+    wrong = {won: [(each["score"] >= verifier.threshold) != won for each in asked if (each["why"] == "success") == won]
+             for won in (False, True)}
+    known = wrongly.trials and missed.trials
+    return {
+        "first_try": {"successes": firsts, "trials": len(episodes)},
+        "tries_mean": sum(len(episode["tries"]) for episode in episodes) / max(1, len(episodes)),
+        "predicted": retry_success(first_rate, wrongly.value, missed.value, settings.tries) if known else None,
+        "verifier": {"false_positive": str(wrongly), "false_negative": str(missed)},
+        "here": {"false_positive": format_rate(sum(wrong[False]), len(wrong[False])),
+                 "false_negative": format_rate(sum(wrong[True]), len(wrong[True]))},
+    }  # fmt: skip
+
+
+def predicted_text(retry: Mapping[str, Any] | None) -> str:
+    """`93.1 %`, or a dash."""
+    return "–" if retry is None or retry["predicted"] is None else f"{100 * retry['predicted']:.1f} %"
 
 
 def _quantile(values: Sequence[float], q: float) -> float | None:

@@ -61,14 +61,25 @@ def _run(seed: int) -> Outcome:
     return _evaluator.run(seed)
 
 
-class _FromFiles:
-    """An evaluator on another machine: the policy's files travel with it, if it has any."""
+def _files(folder: str) -> dict[str, bytes]:
+    """By name; none where it is no folder, as a class of one's own, which must be installed there."""
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*") if path.is_file()} if folder else {}
 
-    def __init__(self, settings: Settings, films: str, files: dict[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in files.items():
-                (Path(folder) / name).write_bytes(data)
-            self._evaluator = Evaluator(replace(settings, policy=folder) if files else settings, films)
+
+class _FromFiles:
+    """An evaluator on another machine: the files of policy and verifier travel with it, where there are any."""
+
+    def __init__(self, settings: Settings, films: str, files: dict[str, dict[str, bytes]]) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            here = {"policy": settings.policy, "verifier": settings.verifier}
+            for which in (which for which, parts in files.items() if parts):
+                folder = Path(root) / which
+                folder.mkdir()
+                for name, data in files[which].items():
+                    (folder / name).write_bytes(data)
+                here[which] = str(folder)
+            there = replace(settings, policy=here["policy"], verifier=here["verifier"])
+            self._evaluator = Evaluator(there, films)
 
     def run(self, seed: int) -> Outcome:
         return self._evaluator.run(seed)
@@ -91,8 +102,7 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
     except ConnectionError as error:
         raise ValueError(f"no Ray cluster at {address} ({error}); start one with: ray start --head") from error
     try:
-        folder = Path(settings.policy)
-        files = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+        files = {"policy": _files(settings.policy), "verifier": _files(settings.verifier)}
         remote = ray.remote(num_cpus=1)(_FromFiles)
         actors = [remote.remote(settings, films, ray.put(files)) for _ in range(min(workers, len(seeds)))]
         yield from ray.util.ActorPool(actors).map_unordered(lambda actor, seed: actor.run.remote(seed), seeds)

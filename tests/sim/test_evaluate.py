@@ -23,7 +23,7 @@ def result(tmp_path):
 
 def line(seed: int, outcome: str = "success", **values) -> dict:
     return {"seed": seed, "outcome": outcome, "why": "success" if outcome == "success" else "timeout", "time_s": 7.5,
-            "held_ticks": 0, "refused": 0, "refusal": "", "wall_s": 1.5, **values}
+            "held_ticks": 0, "refused": 0, "refusal": "", "tries": [], "wall_s": 1.5, **values}
 
 
 def test_a_result_file_goes_on_where_it_was(result, tmp_path):
@@ -74,6 +74,8 @@ def test_figures_and_comparison(tmp_path):
     (["--one-process", CHECKPOINT, "--seed", "5"], "may have been trained on"),
     (["--one-process", CHECKPOINT, CHECKPOINT], "same policy"),
     (["--one-process", CHECKPOINT, "--workers", "0"], "at least 1"),
+    (["--one-process", CHECKPOINT, "--tries", "3"], "without --verifier"),
+    (["--one-process", CHECKPOINT, "--tries", "3", "--verifier", "nowhere"], "no verifier"),
 ])  # fmt: skip
 def test_what_cannot_be_evaluated_is_refused_in_one_line(words, says, capsys):
     assert cli.main(["eval", *words]) == 2
