@@ -41,10 +41,7 @@ class ActPolicy(ChunkPolicy):
         context = self.encode_noisy(batch, generator, state_noise, state_dropout)
         return functional.l1_loss(self.decode(context), batch.chunk)
 
-    @torch.no_grad()
-    def sample(
-        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
-    ) -> torch.Tensor:
-        """The one chunk (b, chunk_size, a) per observation, whatever the generator and the prefix: what is executed
-        agrees with what was by averaging overlapping chunks instead (`policies.execution`)."""
-        return self.decode(self.context_of(images, state))
+    def draw(self, context: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None) -> torch.Tensor:
+        """The one chunk (b, chunk_size, a) per context, whatever the generator and the prefix: what is executed agrees
+        with what was by averaging overlapping chunks instead (`policies.execution`)."""
+        return self.decode(context)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from policies.act import ActPolicy
 from policies.consistency import ConsistencyPolicy
@@ -71,8 +72,8 @@ def save_checkpoint(folder: Path, policy: ChunkPolicy, robot: str, task: str, tr
                        for name, n in normalisers.items()},
         "train": train, "git": git_hash(), "sha256": hashlib.sha256(weights).hexdigest(),
     }  # fmt: skip
-    _replace(folder / MODEL, weights)
-    _replace(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    replace_file(folder / MODEL, weights)
+    replace_file(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
     return description["sha256"]
 
 
@@ -85,7 +86,7 @@ def load_checkpoint(folder: Path, robot: str | None = None, channels: tuple[str,
             ".pt or .pth is never read); give such a folder or make one with `retake train`"
         )
     about = _read_description(folder / DESCRIPTION)
-    weights = _read_weights(folder / MODEL, about["sha256"])
+    weights = read_weights(folder / MODEL, about["sha256"], DESCRIPTION)
     try:
         policy = _build(about)
     except (KeyError, TypeError, ValueError) as error:
@@ -94,7 +95,7 @@ def load_checkpoint(folder: Path, robot: str | None = None, channels: tuple[str,
             "`retake train` writes; take the file from the same run as the weights"
         ) from error
     _check_use(folder, about, policy.config, robot, channels)
-    _fill(folder, policy, weights)
+    fill(folder / MODEL, policy, weights)
     return Checkpoint(policy, about["robot"], about["task"], about["train"], about["git"], about["sha256"])
 
 
@@ -119,7 +120,12 @@ def _read_description(path: Path) -> dict:
     return about
 
 
-def _read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+def read_weights(path: Path, sha256: str, description: str) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file that must have this sha256, which the file `description` beside it says.
+
+    Raises:
+        CheckpointError: it is too long, no safetensors, or another file.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise CheckpointError(f"{path} has {path.stat().st_size} bytes; allowed: {MAX_BYTES}; it is not one of ours")
     data = path.read_bytes()
@@ -137,7 +143,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CheckpointError(
-            f"{path}: its sha256 is not the one in {DESCRIPTION}; allowed: the two files of one run; copy both again"
+            f"{path}: its sha256 is not the one in {description}; allowed: the two files of one run; copy both again"
         )
     return tensors
 
@@ -185,25 +191,30 @@ def _check_use(
             )
 
 
-def _fill(folder: Path, policy: ChunkPolicy, weights: dict[str, torch.Tensor]) -> None:
-    wanted = policy.state_dict()
+def fill(path: Path, model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load the weights that were read from `path`, exactly those of the model, and set it to evaluation.
+
+    Raises:
+        CheckpointError: names, shapes, types or numbers are not the model's.
+    """
+    wanted = model.state_dict()
     if set(weights) != set(wanted):
         raise CheckpointError(
-            f"{folder / MODEL}: missing weights {sorted(set(wanted) - set(weights))[:3]}, unknown "
+            f"{path}: missing weights {sorted(set(wanted) - set(weights))[:3]}, unknown "
             f"{sorted(set(weights) - set(wanted))[:3]}; allowed: those of its config; copy it again"
         )
     for name, value in weights.items():
         if value.shape != wanted[name].shape or value.dtype != torch.float32:
             raise CheckpointError(
-                f"{folder / MODEL}: {name} is {tuple(value.shape)} {value.dtype}; allowed: "
+                f"{path}: {name} is {tuple(value.shape)} {value.dtype}; allowed: "
                 f"{tuple(wanted[name].shape)} torch.float32; take both files from one run"
             )
         if not torch.isfinite(value).all():
             raise CheckpointError(
-                f"{folder / MODEL}: {name} holds NaN or infinity; allowed: finite weights; train again"
+                f"{path}: {name} holds NaN or infinity; allowed: finite weights; train again"
             )
-    policy.load_state_dict(weights)
-    policy.eval()
+    model.load_state_dict(weights)
+    model.eval()
 
 
 def git_hash() -> str:
@@ -215,7 +226,8 @@ def git_hash() -> str:
         return "unknown"
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Write in one step: whoever reads meanwhile sees the old file or the new one."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     os.replace(part, path)

@@ -52,16 +52,12 @@ class ConsistencyPolicy(GenerativePolicy):
         clean = self.clean_chunk(noise, self.NOISIEST, context)
         return clean if prefix is None else prefix.inpaint(clean)
 
-    @torch.no_grad()
-    def sample(
-        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
-    ) -> torch.Tensor:
+    def draw(self, context: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None) -> torch.Tensor:
         if prefix is None:
-            return super().sample(images, state, generator)
-        n, shape = len(state), (self.config.chunk_size, len(self.config.action_channels))
+            return super().draw(context, generator)
+        n, shape = len(context), (self.config.chunk_size, len(self.config.action_channels))
         noise = self.normal((n * self.N_DRAWN, *shape), generator).flatten(1)
-        context = self.context_of(images, state).repeat_interleave(self.N_DRAWN, dim=0)
-        drawn = self.denoise(noise, context).unflatten(0, (n, self.N_DRAWN))
+        drawn = self.denoise(noise, context.repeat_interleave(self.N_DRAWN, dim=0)).unflatten(0, (n, self.N_DRAWN))
         nearest = prefix.distance(drawn).argmin(dim=1)
         return prefix.inpaint(drawn[torch.arange(n), nearest]).unflatten(1, shape)
 

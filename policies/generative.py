@@ -73,11 +73,7 @@ class GenerativePolicy(ChunkPolicy):
             x = after.alpha * clean + after.sigma * (x - level.alpha * clean) / level.sigma
         return x
 
-    @torch.no_grad()
-    def sample(
-        self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
-    ) -> torch.Tensor:
+    def draw(self, context: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None) -> torch.Tensor:
         """Chunks (b, chunk_size, a) from the generator's noise, in agreement with the prefix."""
-        shape = (len(state), self.config.chunk_size, len(self.config.action_channels))
-        noise = self.normal(shape, generator).flatten(1)
-        return self.denoise(noise, self.context_of(images, state), prefix).unflatten(1, shape[1:])
+        shape = (len(context), self.config.chunk_size, len(self.config.action_channels))
+        return self.denoise(self.normal(shape, generator).flatten(1), context, prefix).unflatten(1, shape[1:])

@@ -74,7 +74,7 @@ class FilmBlock(nn.Module):
 
 
 class ChunkPolicy(nn.Module, ABC):
-    """The encoder and the prediction; a kind of policy adds `loss` and `sample`. Normalisers are plain values, saved
+    """The encoder and the prediction; a kind of policy adds `loss` and `draw`. Normalisers are plain values, saved
     beside the weights."""
 
     Config: ClassVar[type[PolicyConfig]] = PolicyConfig  # a kind with parameters of its own has its own
@@ -97,10 +97,16 @@ class ChunkPolicy(nn.Module, ABC):
         """Scalar loss; every random number comes from the generator."""
 
     @abstractmethod
+    def draw(self, context: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None) -> torch.Tensor:
+        """Chunks (b, chunk_size, a) for contexts (b, context_dim) that agree with the prefix if the kind of policy
+        can; every random number comes from the generator."""
+
+    @torch.no_grad()
     def sample(
         self, images: torch.Tensor, state: torch.Tensor, generator: torch.Generator, prefix: Prefix | None = None
     ) -> torch.Tensor:
-        """Chunks (b, chunk_size, a), without gradients, that agree with the prefix if the kind of policy can."""
+        """Chunks (b, chunk_size, a) for observations, without gradients; see `draw`."""
+        return self.draw(self.context_of(images, state), generator, prefix)
 
     @property
     def device(self) -> torch.device:
@@ -157,8 +163,16 @@ class ChunkPolicy(nn.Module, ABC):
         `pictures`: (h, w, 3) uint8 RGB per camera of the config; `state` (s,) in the channels' units. What is random
         comes from `seed` alone, so the same observation and prefix give the same chunk.
         """
-        generator = torch.Generator().manual_seed(seed % 2**63)
-        images = torch.from_numpy(np.stack(pictures))[None].to(self.device)
-        encoded = torch.from_numpy(self.state_normaliser.encode(state))[None].to(self.device)
         agreed = None if prefix is None else prefix.normalised(self.action_normaliser, self.device)
-        return self.action_normaliser.decode(self.sample(images, encoded, generator, agreed)[0].cpu().numpy())
+        chunk = self.sample(*self.inputs(pictures, state), generator_of(seed), agreed)[0]
+        return self.action_normaliser.decode(chunk.cpu().numpy())
+
+    def inputs(self, pictures: Sequence[np.ndarray], state: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """One observation, as `predict` takes it, for `sample`."""
+        images = torch.from_numpy(np.stack(pictures))[None].to(self.device)
+        return images, torch.from_numpy(self.state_normaliser.encode(state))[None].to(self.device)
+
+
+def generator_of(seed: int) -> torch.Generator:
+    """Of any integer."""
+    return torch.Generator().manual_seed(seed % 2**63)
