@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from policies.checkpoint import load_checkpoint
 from policies.home import Home, load_home
 from policies.lerobot_policy import LeRobotPolicy, read_names
-from policies.policy_words import LEROBOT, is_class
+from policies.policy_words import LEROBOT, is_class, is_folder
 from policies.predictor import Predictor
+from policies.rerank import reranked
 from policies.user_policy import UserPolicy
+from policies.value import MODEL
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,22 @@ class User:
     channels: tuple[str, ...]
     cameras: tuple[str, ...]
     home: np.ndarray  # (s,) a state as it may come
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """Of `samples` chunks the critic in that folder chooses one (policies/rerank.py); 1: the policy as it is."""
+
+    samples: int = 1
+    critic: str = ""
+
+    def __post_init__(self) -> None:
+        if self.samples != 1 and not self.critic:
+            raise ValueError(f"rerank:={self.samples} needs a critic that chooses; write critic:=FOLDER, made with "
+                             "`retake train-value`, or rerank:=1")
+
+
+NO_RERANKING = Reranking()
 
 
 @dataclass(frozen=True)
@@ -38,9 +57,9 @@ class Chosen:
     home: Home | None = None
 
 
-def choose(choice: str, user: User | None = None, names: str = "") -> Chosen:
+def choose(choice: str, user: User | None = None, names: str = "", reranking: Reranking = NO_RERANKING) -> Chosen:
     """Load and check what `choice` names: FOLDER, lerobot:FOLDER or package.module:Class. `names`: see LeRobotPolicy.
-    Without a user it is whoever asks that must fit.
+    Without a user it is whoever asks that must fit. A policy that is re-ranked is another one, with another hash.
 
     Raises:
         ValueError: it cannot be used, and why.
@@ -48,13 +67,16 @@ def choose(choice: str, user: User | None = None, names: str = "") -> Chosen:
     if names and not choice.startswith(LEROBOT):
         raise ValueError(f"channels:={names} is about LeRobot's policies; allowed with policy:={LEROBOT}FOLDER; leave "
                          "it out")
-    chosen = _chosen(choice, user, names)
+    if reranking.samples != 1 and not is_folder(choice):
+        raise ValueError(f"{choice} cannot be re-ranked; allowed: a checkpoint of ours that draws its chunks; leave "
+                         "rerank:= and critic:= out")
+    chosen = _chosen(choice, user, names, reranking)
     if user is not None:
         _check(choice, chosen, user)
     return chosen
 
 
-def _chosen(choice: str, user: User | None, names: str) -> Chosen:
+def _chosen(choice: str, user: User | None, names: str, reranking: Reranking) -> Chosen:
     if choice.startswith(LEROBOT):
         theirs = LeRobotPolicy(Path(choice.removeprefix(LEROBOT)), user.channels if user else None, read_names(names))
         return Chosen(theirs, user.robot if user else "", "", theirs.sha256)  # its robots have other names
@@ -64,7 +86,13 @@ def _chosen(choice: str, user: User | None, names: str) -> Chosen:
     folder = Path(choice)
     checkpoint = load_checkpoint(folder, user.robot if user else None, user.channels if user else None)
     home = load_home(folder, checkpoint.policy.state_normaliser)
-    return Chosen(checkpoint.policy, checkpoint.robot, checkpoint.task, checkpoint.sha256, folder, home)
+    chosen = Chosen(checkpoint.policy, checkpoint.robot, checkpoint.task, checkpoint.sha256, folder, home)
+    if reranking.samples == 1:
+        return chosen
+    critic = Path(reranking.critic)
+    policy = reranked(checkpoint, critic, reranking.samples)
+    parts = (chosen.sha256, hashlib.sha256((critic / MODEL).read_bytes()).hexdigest(), str(reranking.samples))
+    return replace(chosen, policy=policy, sha256=hashlib.sha256(" ".join(parts).encode()).hexdigest())
 
 
 def _check(choice: str, chosen: Chosen, user: User) -> None:

@@ -49,6 +49,8 @@ ARGUMENTS = {
     "execution": Argument("auto", "how chunks follow each other; auto: as the policy is made for",
                           ("auto", "realtime_chunking", "temporal_ensembling", "latest")),
     "reload": Argument(False, "true: a checkpoint written into the policy's folder takes over between episodes"),
+    "rerank": Argument(1, "so many chunks are drawn, of which the critic chooses one; 1: the policy as it is"),
+    "critic": Argument("", "folder of `retake train-value`, for rerank:=2 and more"),
     "channels": Argument("", "policy:=lerobot:...: its names that differ from the robot's: OURS=THEIRS ..."),
     "remote": Argument("", "policy:=ws://...: what its server does not say itself: state=KEY images=CAMERA:KEY,... "
                        "size=WIDTHxHEIGHT dt_ms=NUMBER prompt='...' answer_s=NUMBER"),
@@ -82,7 +84,7 @@ def read_arguments(words: Mapping[str, str | Value]) -> dict[str, Value]:
                         f"write task:={allowed[0]}")
     values["policy"] = values["policy"] or _own_policy(str(values["task"]))
     for name, low, high in (("port", 1, 65535), ("seed", 0, 2**31 - 1), ("episodes", ENDLESS, 10**6),
-                            ("dds_domain", -1, 232)):
+                            ("dds_domain", -1, 232), ("rerank", 1, 64)):
         if not low <= int(values[name]) <= high:
             raise UserError(f"{name}:={values[name]} is out of range; allowed: {low} to {high}; choose another")
     return values

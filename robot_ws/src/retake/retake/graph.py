@@ -125,10 +125,14 @@ def _policy(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> 
     """The node that answers observations, or that asks a server elsewhere to."""
     policy = str(values["policy"])
     if not is_remote(policy):
-        told = {name: values[name] for name in ("execution", "reload", "channels")}
-        loads = f"from policies.policy_choice import choose; choose({policy!r}, names={values['channels']!r})"
+        told = {name: values[name] for name in ("execution", "reload", "rerank", "critic", "channels")}
+        if told["critic"]:
+            told["critic"] = str(Path(str(told["critic"])).absolute())
+        loads = ("from policies.policy_choice import Reranking, choose; choose("
+                 f"{policy!r}, None, {told['channels']!r}, Reranking({told['rerank']!r}, {told['critic']!r}))")
+        is_plain = is_folder(policy) and told["rerank"] == 1  # preflight looks at its files
         return NodeSpec("policy_server", rig.name, {**own, **told, "policy": whole(policy)},
-                        check="" if is_folder(policy) else loads)
+                        check="" if is_plain else loads)
     check_address(policy)
     if values["lockstep"]:
         raise UserError(f"{policy} answers when it answers, lockstep waits for nothing that may not come; write "

@@ -28,7 +28,7 @@ from policies.executed import Executed
 from policies.execution import MODES, ChunkExecution, ExpectedLatency
 from policies.inference import Answer, InferenceWorker, warm_up
 from policies.observation import Observation
-from policies.policy_choice import Chosen, User, choose
+from policies.policy_choice import Chosen, Reranking, User, choose
 from policies.reload import Reload
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
@@ -52,6 +52,8 @@ class Parameters:
     robot: str = field(default="g1", metadata={"description": "robot that the policy must be for"})
     channels: str = field(default="", metadata={"description": "lerobot: OURS=THEIRS of names that differ"})
     execution: str = field(default=AUTO, metadata={"description": f"{AUTO} (the policy's own), {', '.join(MODES)}"})
+    rerank: int = field(default=1, metadata={"description": "chunks drawn, of which the critic chooses one"})
+    critic: str = field(default="", metadata={"description": "folder of `retake train-value`"})
     reload: bool = field(default=False, metadata={"description": "take over new checkpoints between episodes"})
     lockstep: bool = field(
         default=False, metadata={"description": "answer in the callback, only on the inference grid"}
@@ -116,7 +118,8 @@ class PolicyServer(Node):
         """
         rig, parameters = self._rig, self.parameters
         user = User(rig.name, tuple(rig.layout.channels), rig.cameras, rig.home_action)
-        chosen = choose(parameters.policy, user, parameters.channels)
+        reranking = Reranking(parameters.rerank, parameters.critic)
+        chosen = choose(parameters.policy, user, parameters.channels, reranking)
         mode = "" if parameters.execution == AUTO else parameters.execution
         execution, config = ChunkExecution(chosen.policy, mode), chosen.policy.config
         warm_s = warm_up(chosen.policy, rig.home_action)
