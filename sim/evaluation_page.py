@@ -15,17 +15,16 @@ from sim.evaluation_summary import difference_text, predicted_text, seconds_text
 NAME = "index.html"
 SURE = 0.05  # a p value below it is called a difference
 STYLE = """<style>
-.seeds { display: grid; grid-template-columns: 150px repeat(auto-fill, minmax(15px, 1fr)); gap: 3px; margin: 10px 0 4px;
-  align-items: center; } .seeds b { font-weight: 500; font-size: 13px; overflow: hidden; text-overflow: ellipsis; }
-.seeds div { display: contents; } .seeds a, .seeds i { height: 18px; border-radius: 3px; background: var(--bad);
-  display: block; } .seeds .won { background: var(--good); opacity: 0.55; }
-.seeds .odd { outline: 2px solid var(--ink); }
+.seeds { display: grid; grid-template-columns: 130px 1fr; gap: 12px; margin-top: 12px; }
+.seeds b { font-weight: 500; font-size: 13px; overflow: hidden; text-overflow: ellipsis; }
+.seeds div { display: grid; grid-template-columns: repeat(auto-fill, minmax(14px, 1fr)); gap: 3px; }
+.seeds a, .seeds i { height: 18px; border-radius: 3px; background: var(--bad); display: block; }
+.seeds .won { background: var(--good); opacity: 0.55; } .seeds .odd { outline: 2px solid var(--ink); }
 .films { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 14px; margin-top: 12px; }
 .films figure { margin: 0; } .films video { width: 100%; border-radius: 6px; display: block; background: var(--faint); }
 .films figcaption { font-size: 13px; color: var(--soft); padding-top: 3px; } figure:target video {
   outline: 3px solid var(--accent); }
 </style>"""
-MATRIX_HEAD = ("", "second succeeds", "second fails")
 
 
 def write_page(out: Path, report: Mapping[str, Any]) -> Path:
@@ -37,7 +36,8 @@ def write_page(out: Path, report: Mapping[str, Any]) -> Path:
              f"observation to action, sensor noise {'on' if first['noise'] else 'off'}")
     tiles = [_rate_tile(figures, label) for figures, label in zip(policies, _labels(policies), strict=True)]
     if paired:
-        label = f"second less first, p = {paired['p_value']:.2g}"
+        first_name, second_name = _labels(policies)
+        label = f"{second_name} less {first_name}, p = {paired['p_value']:.2g}"
         tiles.append(tile(f"{100 * paired['difference']:+.1f} points", label, _tone(paired)))
     tiles.append(tile(str(sum(figures["falls"] for figures in policies)), "falls"))
     title = f"{first['task']}: {' against '.join(Path(figures['policy']).name for figures in policies)}"
@@ -78,8 +78,8 @@ def _sections(policies: Sequence[Mapping[str, Any]], paired: Mapping[str, Any] |
                       "out episodes (Robot Utility Models); its errors here, per failed and per successful try.",
                       _retries(retried))
     if paired:
-        yield section("Difference", f"Second less first: {difference_text(paired)}. Exact McNemar test on the seeds "
-                      "that differ; Newcombe's interval.", _matrix(paired))
+        yield section("Difference", f"{labels[1]} less {labels[0]}: {difference_text(paired)}. Exact McNemar test on "
+                      "the seeds that differ; Newcombe's interval.", _matrix(paired, *labels))
     for k, (figures, label) in enumerate(zip(policies, labels, strict=True)):
         if films := [_film(episode, k) for episode in figures["episodes"] if "film" in episode]:
             yield section(f"Films of {label}", f"{len(films)} of {figures['trials']} episodes; the spectator's view, "
@@ -106,7 +106,7 @@ def _seeds(figures: Mapping[str, Any], label: str, k: int, odd: set[int]) -> str
         kinds = ("won " if episode["outcome"] == "success" else "") + ("odd" if seed in odd else "")
         text = f'class="{kinds}" title="seed {seed}: {escape(episode["why"])}, {episode["time_s"]:.1f} s"'
         cells.append(f'<a href="#film-{k}-{seed}" {text}></a>' if "film" in episode else f"<i {text}></i>")
-    return f'<div class="seeds"><b title="{escape(label)}">{escape(label)}</b>{"".join(cells)}</div>'
+    return f'<div class="seeds"><b title="{escape(label)}">{escape(label)}</b><div>{"".join(cells)}</div></div>'
 
 
 def _retries(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -114,13 +114,13 @@ def _retries(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
               predicted_text(retry), retry["verifier"]["false_positive"], retry["here"]["false_positive"],
               retry["here"]["false_negative"]) for label, retry in rows]
     return table(("policy", "first try", "tries, mean", "predicted", "failures taken for done, held out", "here",
-                  "successes not, here"), cells, numbers=(1, 2, 3, 4, 5, 6))
+                  "successes not, here"), cells, numbers=(2, 3))
 
 
-def _matrix(paired: Mapping[str, Any]) -> str:
-    rows = (("first succeeds", str(paired["both"]), f"<b>{paired['first_only']}</b>"),
-            ("first fails", f"<b>{paired['second_only']}</b>", str(paired["neither"])))
-    return table(MATRIX_HEAD, rows, numbers=(1, 2))
+def _matrix(paired: Mapping[str, Any], first: str, second: str) -> str:
+    rows = ((f"{escape(first)} succeeds", str(paired["both"]), f"<b>{paired['first_only']}</b>"),
+            (f"{escape(first)} fails", f"<b>{paired['second_only']}</b>", str(paired["neither"])))
+    return table(("", f"{second} succeeds", f"{second} fails"), rows, numbers=(1, 2))
 
 
 def _film(episode: Mapping[str, Any], k: int) -> str:
