@@ -114,6 +114,10 @@ class TheirAct(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(STD)[:, None, None])
 
+    @property
+    def encoders(self) -> nn.ModuleList:
+        return nn.ModuleList([self.network.model.backbone])
+
     def loss(self, batch: Batch, generator: torch.Generator, state_noise: float, state_dropout: float) -> torch.Tensor:
         images = batch.images.permute(0, 1, 4, 2, 3).float() / 255.0
         images = (images * batch.gain + batch.offset - self.mean) / self.std

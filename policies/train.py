@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from policies.checkpoint import KINDS
+from policies.consistency import ConsistencyPolicy
 from policies.dataset import Samples, find_episodes, load_samples, split_episodes
 from policies.distillation import read_teacher
 from policies.episode_meta import OUTCOMES
@@ -18,9 +20,11 @@ from policies.sampling import WEIGHTINGS
 from policies.segments import UNTOUCHED
 from policies.sources import NOBODY, Source
 from policies.timeline import SEGMENTS
+from policies.train_evaluation import evaluation
 from policies.train_run import TrainRun
 from policies.train_state import STATE_NAME, ResumeError
 from policies.trainer import PRECISIONS, TrainConfig, Trainer
+from policies.warm_start import read_start
 
 CACHE_NAME = ".cache"
 
@@ -38,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, metavar="CHECKPOINT",
                         help="flow or diffusion policy that --policy consistency learns to do in one step, with its "
                              "cameras and size")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT",
+                        help="go on from its weights, as after new corrections; of another kind of policy from how it "
+                             "sees. With its cameras, size and statistics")
     parser.add_argument("--seed", type=int, default=config.seed)
     parser.add_argument("--batch-size", type=int, default=config.batch_size, help="samples per step, of all processes")
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
@@ -61,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="take each batch in N parts and average their gradients; processes share the parts, so "
                              "equal N gives equal training (default: one per process)")
     parser.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between training states")
+    parser.add_argument("--evaluate-every", type=int, metavar="STEPS",
+                        help="measure success with `retake eval --one-process` so often, on seeds of their own")
+    parser.add_argument("--evaluate-episodes", type=int, default=20, help="of each such evaluation (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it was saved")
 
 
@@ -75,10 +85,11 @@ def run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, processes: Processes) -> int:
     console = Console(quiet=not processes.is_first)
     episodes = find_episodes(args.data, tuple(args.outcomes), args.task, args.segments)
-    teacher = read_teacher(args.policy, args.teacher, episodes[0].meta["robot"])
+    robot = episodes[0].meta["robot"]
+    teacher, start = read_teacher(args.policy, args.teacher, robot), read_start(args.policy, args.start, robot)
     cameras = tuple(args.cameras or sorted(episodes[0].read().pictures))
-    if teacher:
-        theirs = teacher.policy.config
+    if source := teacher or start:
+        theirs = source.policy.config
         cameras, args.size = theirs.cameras, f"{theirs.width}x{theirs.height}"
     args.micro_batches = args.micro_batches or processes.count
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig) if hasattr(args, f.name)})
@@ -86,9 +97,12 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
     with processes.first_goes_first():  # one decodes into the cache, the others find it there
         train = _load(parts[0], args, cameras, console)
         validation = _load(parts[1], args, cameras, console) if parts[1] else None
-    trainer = Trainer(config, train, validation, cameras, processes, teacher.policy if teacher else None)
+    policy = start.policy.to(processes.device) if start else None
+    if teacher:
+        policy = ConsistencyPolicy.distilling(teacher.policy.to(processes.device))
+    trainer = Trainer(config, train, validation, cameras, processes, policy)
     same = {"episodes": [e.name for part in parts for e in part], "size": args.size, "cameras": list(cameras)}
-    taught = {"teacher": teacher.sha256} if teacher else {}
+    taught = {"teacher": teacher.sha256} if teacher else {"start": start.sha256} if start else {}
     same |= taught
     args.out.mkdir(parents=True, exist_ok=True)
     if args.resume:
@@ -106,7 +120,8 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
         f"{processes.device.type}, {args.threads} threads"
     )
     extra = {"episodes": len(train.names), "frames": len(train.where), "held_out_episodes": len(parts[1]), **taught}
-    return TrainRun(trainer, args, console, same, extra, episodes[0].meta).go()
+    evaluate = partial(evaluation, args.out, args.evaluate_episodes) if args.evaluate_every else None
+    return TrainRun(trainer, args, console, same, extra, episodes[0].meta, evaluate).go()
 
 
 def _load(episodes: list[Source], args: argparse.Namespace, cameras: tuple[str, ...], console: Console) -> Samples:
@@ -118,11 +133,13 @@ def _load(episodes: list[Source], args: argparse.Namespace, cameras: tuple[str, 
 
 def _check(args: argparse.Namespace) -> None:
     for name in ("minutes", "steps", "batch_size", "learning_rate", "threads", "save_every", "temperature",
-                 "micro_batches"):  # fmt: skip
+                 "micro_batches", "evaluate_every", "evaluate_episodes"):  # fmt: skip
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise ValueError(f"--{name.replace('_', '-')} {value}; allowed: above 0; leave it out for the default")
     _size(args.size)
+    if args.start and (args.teacher or args.cameras):
+        raise ValueError("--start with --teacher or --cameras; allowed: one of them; the cameras are the checkpoint's")
     if not 0.0 <= args.validation < 1.0:
         raise ValueError(f"--validation {args.validation}; allowed: 0 to below 1, a fraction of the episodes")
     if (args.out / STATE_NAME).exists() and not args.resume:

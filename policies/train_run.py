@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from policies.home import make_home, save_home
 from policies.processes import Processes
+from policies.train_evaluation import EvaluationError
 from policies.train_log import NO_BOARD, TrainLog
 from policies.trainer import VALIDATION_SAMPLES, Trainer
 
@@ -33,10 +34,10 @@ class TrainRun:
         same: dict,
         extra: dict,
         meta: dict,
-        evaluate: Callable[[], dict] | None = None,
+        evaluate: Callable[[int], dict[str, float]] | None = None,
     ) -> None:
         """`same`: what a resumed run must agree in; `extra`: what the checkpoint says of the training; `meta`: robot
-        and task; `evaluate` measures the checkpoint in args.out."""
+        and task; `evaluate` measures the checkpoint in args.out as it is after a number of steps."""
         self.trainer, self.args, self.console, self.same, self.extra = trainer, args, console, same, extra
         self.robot, self.task = meta["robot"], meta["task"]
         self.processes: Processes = trainer.processes
@@ -63,7 +64,9 @@ class TrainRun:
                 signal.signal(number, self._ask_to_stop)
             with Progress(*columns, console=self.console, disable=not is_shown) as progress:
                 self._loop(progress)
-            return self._end() if self.log else 0
+            if self.log:
+                return self._end()
+            return EXIT_INTERRUPTED if self.stopping else 0
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -128,10 +131,15 @@ class TrainRun:
         trainer, done = self.trainer, self.trainer.n_steps_done
         if trainer.validation and done % max(1, (trainer.total_steps or 0) // N_VALIDATIONS) == 0:
             self._report(when, trainer.validate())
-        if self.evaluate and done % self.args.evaluate_every == 0 and self.log:
+        if self.evaluate and self.log and done % self.args.evaluate_every == 0:
             trainer.export(self.args.out, self.robot, self.task, self.extra)
-            measured = self.evaluate()
-            self.console.print(f"step {done}: {', '.join(f'{name} {value:.3g}' for name, value in measured.items())}")
+            try:
+                measured = self.evaluate(done)
+            except EvaluationError as error:  # the training is worth more than one of its points
+                self.console.print(f"step {done}: not evaluated, {error}", markup=False)
+                return
+            said = ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
+            self.console.print(f"step {done}: {said}")
             self.log.note(done, "evaluation", measured)
 
     def _stops(self) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,11 +14,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from policies.checkpoint import KINDS, save_checkpoint
-from policies.consistency import ConsistencyPolicy
 from policies.dataset import Samples
 from policies.distillation import seen_in
 from policies.frames import random_colours, random_shifts
-from policies.generative import GenerativePolicy
 from policies.normalise import Normaliser
 from policies.policy import Batch, ChunkPolicy
 from policies.processes import Processes
@@ -67,26 +64,27 @@ class Trainer:
         validation: Samples | None,
         cameras: tuple[str, ...],
         processes: Processes | None = None,
-        teacher: GenerativePolicy | None = None,
+        policy: ChunkPolicy | None = None,
     ) -> None:
-        """`teacher`: of a one-step policy, and of no other."""
+        """`policy`: to go on from, on the processes' device; by default a new one of the config's kind."""
         self.config, self.train, self.validation = config, train, validation
         self.processes = processes or Processes()
         _check(config, self.processes.count)
-        device = self.processes.device
+        self._device = device = self.processes.device
         channels = train.episodes[0].channels
         height, width = train.episodes[0].images.shape[2:4]
         torch.manual_seed(config.seed)
-        self.policy: ChunkPolicy
-        self.seen: np.ndarray | None = None  # (n, n_seen) what the frozen encoder of a teacher saw in every frame
-        if teacher is None:
+        if policy is None:
             state = Normaliser.fit(channels, train.states)
             action = Normaliser.fit(channels, train.chunks.reshape(-1, len(channels)))
             kind = KINDS[config.policy]
-            self.policy = kind(kind.Config(channels, channels, cameras, width, height), state, action).to(device)
-        else:
-            self.policy = ConsistencyPolicy.distilling(teacher.to(device))
-            self.seen = seen_in(self.policy, train)
+            policy = kind(kind.Config(channels, channels, cameras, width, height), state, action).to(device)
+        elif policy.config.action_channels != channels:
+            raise ValueError(f"the recordings have the channels {', '.join(channels)}; allowed: the checkpoint's, "
+                             f"{', '.join(policy.config.action_channels)}; record with that robot")
+        self.policy = policy
+        # (n, n_seen) what frozen encoders see in each frame: without augmentation, computed once
+        self.seen = None if any(p.requires_grad for p in policy.encoders.parameters()) else seen_in(policy, train)
         self.average = copy.deepcopy(self.policy).eval()
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -119,8 +117,9 @@ class Trainer:
         total = 0.0
         for part in parts:
             batch, generator = self._batch(step, part)
-            with self._gradients(averaged=part == parts[-1]):
-                loss = self._loss(batch, generator, config.state_noise, config.state_dropout) / len(parts)
+            with self._alone() if part != parts[-1] else nullcontext():
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                    loss = self._loss(batch, generator, config.state_noise, config.state_dropout) / len(parts)
                 loss.backward()
             total += loss.item()
         (mean,) = self.processes.mean([total])
@@ -138,16 +137,9 @@ class Trainer:
         self.n_steps_done += 1
         return mean
 
-    @contextmanager
-    def _gradients(self, averaged: bool) -> Iterator[None]:
-        """Where a loss is computed in the precision of the config; `averaged`: over processes, with the last part."""
-        device = self.processes.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            if isinstance(self._loss, DistributedDataParallel) and not averaged:
-                with self._loss.no_sync():
-                    yield
-            else:
-                yield
+    def _alone(self) -> AbstractContextManager:
+        """Where gradients add up in this process, to be averaged with the others' after the last part."""
+        return self._loss.no_sync() if isinstance(self._loss, DistributedDataParallel) else nullcontext()
 
     def _batch(self, step: int, part: int) -> tuple[Batch, torch.Generator]:
         """One micro-batch of a step, augmented, and the generator of its noise: functions of (seed, step, part)."""
@@ -176,8 +168,8 @@ class Trainer:
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """On the device; from pinned memory, so that the copy runs beside the computation."""
-        tensor, device = torch.from_numpy(np.ascontiguousarray(array)), self.processes.device
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else tensor
 
     def validate(self, n_samples: int = VALIDATION_SAMPLES) -> dict[str, float]:
         """Held-out error of the average weights: loss, and how far the hands go astray (cm) in the executed points,

@@ -9,6 +9,8 @@ import pytest
 from made_episodes import CAMERAS, HEIGHT, WIDTH, command
 from test_import import FPS, LENGTHS, THEIRS, foreign
 
+from policies import train
+from policies.checkpoint import load_checkpoint
 from policies.dataset import DatasetError, find_episodes, load_samples
 from policies.episode_meta import read_meta, write_meta
 from policies.segments import EVERY_DRIVEN
@@ -59,3 +61,15 @@ def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(first.images(index), second.images(index))
     with pytest.raises(DatasetError, match="episode theirs-000000 is there twice; allowed: once"):
         find_episodes([data, data])
+
+
+def test_it_trains_where_no_channel_is_a_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = foreign(tmp_path / "theirs"), tmp_path / "out"
+    small = ("--size", "32x24", "--batch-size", "4", "--threads", "1", "--steps", "2", "--validation", "0.5")
+    assert command(train, "--data", data, "--out", out, *small) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "does not say how its episodes ended: all are taken for successes" in said
+    assert "final: held-out loss" in said and "hands" not in said
+    checkpoint = load_checkpoint(out)
+    assert (checkpoint.robot, checkpoint.task) == ("so100", "pick the cube")
+    assert checkpoint.policy.config.action_channels == THEIRS

@@ -12,6 +12,7 @@ import pytest
 from policies import train
 from policies.checkpoint import load_checkpoint
 from policies.dataset import find_episodes, load_samples
+from policies.train_evaluation import EvaluationError
 from policies.trainer import EXECUTED, TrainConfig, Trainer, position_errors
 
 
@@ -46,7 +47,8 @@ def test_overfits_one_episode(recordings, policy, n_steps, left):
 
 
 def test_run_that_was_killed_continues_as_if_it_had_not_been(recordings, tmp_path, monkeypatch):
-    data = ("--data", str(recordings), "--validation", "0.25", "--steps", "6")
+    data = ("--data", str(recordings), "--validation", "0.25", "--steps", "6", "--outcomes", "success", "failure",
+            "--weighting", "return", "--micro-batches", "2")  # fmt: skip
     assert train.run(arguments(*data, "--out", str(tmp_path / "whole"))) == 0
 
     step, done = Trainer.step, []
@@ -83,6 +85,24 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recordings, tmp_pa
     assert train.run(arguments(*words, "--resume")) == 0 and len(losses(tmp_path)) == 4
 
 
+def test_success_is_measured_on_the_way_and_a_failing_evaluation_ends_no_training(
+    recordings, tmp_path, monkeypatch, capsys
+):
+    def measured(checkpoint, episodes: int, step: int) -> dict:
+        assert load_checkpoint(checkpoint).train["steps"] == step and episodes == 7
+        if step == 4:
+            raise EvaluationError("no world")
+        return {"success": 0.5}
+
+    monkeypatch.setattr(train, "evaluation", measured)
+    words = ("--data", str(recordings), "--out", str(tmp_path), "--steps", "6", "--validation", "0")
+    assert train.run(arguments(*words, "--evaluate-every", "2", "--evaluate-episodes", "7")) == 0
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [e for e in entries if "evaluation" in e] == [{"step": 2, "evaluation": {"success": 0.5}}]
+    said = capsys.readouterr().out
+    assert "step 2: success 0.5" in said and "step 4: not evaluated, no world" in said
+
+
 def test_minutes_become_steps_during_warm_up(recordings, tmp_path):
     assert train.run(arguments("--data", str(recordings), "--out", str(tmp_path), "--minutes", "0.01")) == 0
     about = load_checkpoint(tmp_path, "g1").train
@@ -95,6 +115,9 @@ def test_impossible_arguments_are_refused(recordings, tmp_path):
         (("--size", "96"), "allowed: WIDTHxHEIGHT"),
         (("--validation", "1"), "--validation 1.0; allowed"),
         (("--resume",), "leave --resume out"),
+        (("--segments", "nonsense"), "no segment with a weight; allowed"),
+        (("--segments", "recovery"), "has no segment of --segments recovery; there are: teleop"),
+        (("--micro-batches", "3"), "allowed: a batch size that is a multiple"),
         (("--cameras", "wrist"), "camera wrist was not recorded"),
     ):
         args = arguments("--data", str(recordings), "--out", str(tmp_path))
