@@ -38,7 +38,7 @@ WIDTH, HEIGHT, BATCH_SIZE = 128, 96, 8
 STEPS, ROUNDS, THREADS = 12, 2, 2
 WORKERS = (0, 2)  # of LeRobot's loader: the faster one counts
 LEROBOT = "RETAKE_LEROBOT_PYTHON"
-PEER = Path(__file__).with_name("training_peer.py")
+ROOT, PEER = Path(__file__).parents[1], "benchmarks.training_peer"
 
 
 @cache
@@ -97,10 +97,10 @@ def speed_vs_lerobot() -> dict[str, dict[str, Any]]:
 def _peer(python: str, side: str, root: Path, out: Path, workers: int) -> dict:
     out.mkdir()
     numbers = map(str, (BATCH_SIZE, STEPS, THREADS, workers))
-    environment = {**os.environ, "PYTHONPATH": str(PEER.parents[1]), "OMP_NUM_THREADS": str(THREADS),
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS),
                    "HF_HUB_OFFLINE": "1", "HF_HOME": str(out)}  # fmt: skip
-    command = [python, str(PEER), side, str(root), str(out), *numbers]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [python, "-m", PEER, side, str(root), str(out), *numbers]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.stderr.write(done.stderr[-3000:])
         raise RuntimeError(f"{side} did not train (exit code {done.returncode}); what it said is above")

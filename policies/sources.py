@@ -62,7 +62,7 @@ class Recording:
         return read_meta(self.folder)
 
     def content(self) -> bytes:
-        return _digest.__wrapped__(self.folder / LOG_NAME)
+        return _digest(self.folder / LOG_NAME)
 
     def read(self) -> Decoded:
         episode = read_episode(self.folder)
@@ -98,15 +98,15 @@ class LeRobotEpisode:
         meta, stamps, _ = self._dataset.told(self._row)
         period = int(np.median(np.diff(stamps))) if len(stamps) > 1 else 0
         outcome, by = self._dataset.judgement(self._row)
-        by = NOBODY if by == IMPORTER else by
+        if by == IMPORTER and not self._row.get("outcome"):
+            by = NOBODY
         return {**meta, "id": self.name, "outcome": outcome, "outcome_by": by,
                 "started_ns": int(stamps[0]), "ended_ns": int(stamps[-1]) + period}  # fmt: skip
 
     def content(self) -> bytes:
         digest = hashlib.sha256(self.name.encode())
         for path in self._dataset.files(self._row):
-            stat = path.stat()
-            digest.update(_digest(path, stat.st_size, stat.st_mtime_ns))
+            digest.update(_digest(path))
         return digest.digest()
 
     def read(self) -> Decoded:
@@ -127,8 +127,14 @@ def sources_of(root: Path) -> list[Source]:
     return [Recording(path.parent) for path in sorted(root.glob(f"*/{META_NAME}"))]
 
 
-@lru_cache(maxsize=256)  # the files of a dataset hold many episodes
-def _digest(path: Path, size: int | None = None, mtime_ns: int | None = None) -> bytes:
+def _digest(path: Path) -> bytes:
+    stat = path.stat()
+    return _digest_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)  # a file of a dataset holds many episodes
+def _digest_of(path: Path, size: int, mtime_ns: int) -> bytes:
+    """sha256 of a file as it is at this size and time of change."""
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 22):
