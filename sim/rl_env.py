@@ -135,6 +135,16 @@ def rate_names(layout: Any, rates: Sequence[int]) -> tuple[str, ...]:
     return tuple(names[i] for i in rates)
 
 
+def behind(loop: ControlLoop) -> np.ndarray:
+    """(rate_dim,) how far the pose is behind the reference, about 1 at 1 cm, 0.1 rad or 0.1: it is pushed by that."""
+    way = loop.rig.layout.difference(loop.reference, loop.measured_action)
+    scale = np.full(len(way), 0.1)
+    for part in loop.rig.layout.parts:
+        if part.kind == "position":
+            scale[part.rates] = 0.01
+    return np.clip(way / scale, -5.0, 5.0)
+
+
 class EpisodeBuilder:
     """Collects the steps of one episode."""
 

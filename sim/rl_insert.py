@@ -12,6 +12,7 @@ from controllers import rotations
 from sim.arm_experts import CLOSED, PACE, Hand, InsertExpert, fingers_down
 from sim.arm_insert import PEG_HALF, SOCKET_HEIGHT, ArmInsertTask
 from sim.control_loop import ControlLoop
+from sim.rl_env import behind
 
 CHUNK = 10  # points of the scripted base
 RATES = tuple(range(6))  # the hand's position and turn; the gripper stays closed
@@ -31,9 +32,7 @@ class InsertState:
         tip = task.tip - np.array([0.0, 0.0, SOCKET_HEIGHT])
         wanted = rotations.matrix(fingers_down(task.scene.yaw))
         turn = rotations.to_rotvec(rotations.from_matrix(wanted.T @ rotations.matrix(task.peg.quat_xyzw)))
-        behind = loop.rig.layout.difference(loop.reference, loop.measured_action)[:6]
-        scaled = (tip / 0.05, np.clip(tip / 0.005, -2.0, 2.0), turn / 0.1,
-                  behind / np.array([0.01] * 3 + [0.1] * 3))  # fmt: skip
+        scaled = tip / 0.05, np.clip(tip / 0.005, -2.0, 2.0), turn / 0.1, behind(loop)[: len(RATES)]
         return np.clip(np.concatenate(scaled), -5.0, 5.0).astype(np.float32)
 
 

@@ -18,6 +18,7 @@ class RlConfig:
     observation_dim: int = 0
     action_dim: int = 0  # of the continuous action
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
+    ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py
     hidden_dim: int = 256
     n_critics: int = 5
     n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
@@ -68,8 +69,8 @@ def residual(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
 def hil(observation_dim: int, action_dim: int, seed: int = 0, gripper: bool = False) -> RlConfig:
     """Without a base policy, from demonstrations and interventions (recipe A3)."""
     return replace(
-        residual(observation_dim, action_dim, seed), residual_scale=1.0, stochastic=True, n_critics=2, n_step=1,
-        updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
+        residual(observation_dim, action_dim, seed), residual_scale=1.0, ladder=False, stochastic=True, n_critics=2,
+        n_step=1, updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
         critic_only_updates=0, gripper=gripper,
     )  # fmt: skip
 

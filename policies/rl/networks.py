@@ -62,8 +62,15 @@ class Actor(nn.Module):
         self.net = EnsembleMlp(
             1, config.observation_dim + config.action_dim, config.hidden_dim, outputs, config.stochastic, generator
         )
+        self.rung: torch.Tensor  # the part of the scale in use, 0..1; see policies/rl/ladder.py
+        self.register_buffer("rung", torch.ones(()))
         if not config.stochastic:
             nn.init.zeros_(self.net.weights[-1])
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The residual's bound now."""
+        return self.config.residual_scale * self.rung
 
     def forward(
         self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
@@ -75,7 +82,7 @@ class Actor(nn.Module):
         raw = self.net(torch.cat([observation, base], dim=-1))[0]
         if self.config.stochastic:
             return self._stochastic(raw, base, noise)
-        action = base + self.config.residual_scale * torch.tanh(raw)
+        action = base + self.scale * torch.tanh(raw)
         if noise is not None:
             limit = self.config.noise_clip
             action = action + (self.config.exploration_std * noise).clamp(-limit, limit)
@@ -85,14 +92,13 @@ class Actor(nn.Module):
         self, raw: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, log_std = raw.chunk(2, dim=-1)
-        scale = self.config.residual_scale
         if noise is None:
-            return bounded(base + scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
+            return bounded(base + self.scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
         log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
         u = mean + log_std.exp() * noise
         log_normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2.0 * math.pi)
         log_squash = 2.0 * (math.log(2.0) - u - functional.softplus(-2.0 * u))  # log(1 - tanh(u)^2), never log 0
-        return bounded(base + scale * torch.tanh(u), base), (log_normal - log_squash).sum(-1)
+        return bounded(base + self.scale * torch.tanh(u), base), (log_normal - log_squash).sum(-1)
 
 
 def bounded(action: torch.Tensor, base: torch.Tensor) -> torch.Tensor:

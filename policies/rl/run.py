@@ -28,6 +28,7 @@ from policies.rl.episode import (
     load_episode,
     save_episode,
 )
+from policies.rl.ladder import rung_after
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
@@ -105,6 +106,7 @@ class LearnerRun:
         if (folder.path / STATE_NAME).exists():
             self._resume()
         else:
+            self._climb()
             publish(folder.path, self.learner, self.about)
         self._log_path = folder.path / LOG_NAME
         self._log_path.write_text("".join(json.dumps(line) + "\n" for line in self.journal))
@@ -133,17 +135,23 @@ class LearnerRun:
             (self.folder.refused / f"{path.name}.txt").write_text(f"{error}\n")
             print(f"refused {path.name}: {error}", flush=True)
             return False
+        rung = float(self.learner.actor.rung)
         measured = self.learner.learn(episode)
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
-                "end": episode.end, "seed": episode.seed, "updates": self.learner.n_updates,
-                "lag": self.learner.n_updates - episode.weights_version,
-                "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
+                "end": episode.end, "seed": episode.seed, "rung": rung, "weights_version": episode.weights_version,
+                "updates": self.learner.n_updates, "interventions": float(episode.intervention.mean()),
+                **measured}  # fmt: skip
         self.journal.append(line)
+        self._climb()
         save_learner(self.folder.path / STATE_NAME, self.learner, self.journal)
         publish(self.folder.path, self.learner, self.about)
         with open(self._log_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         return True
+
+    def _climb(self) -> None:
+        if self.learner.config.ladder:
+            self.learner.actor.rung.fill_(rung_after(self.journal))
 
     def _checked(self, path: Path) -> RlEpisode:
         episode = load_episode(path)

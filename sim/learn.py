@@ -1,0 +1,160 @@
+"""`retake learn`: a residual on a frozen policy, learnt from what the robot does and from demonstrations.
+
+Acting and learning in one process, in turn, so that the same arguments give the same weights; or as two, on one machine
+or several, with the run's folder between them: `--role learner` here, `--role actor` there. Interrupted or killed, the
+same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from policies.rl import config as configs
+from policies.rl.config import RlConfig
+from policies.rl.episode import SUFFIX, save_episode
+from policies.rl.run import LearnerRun, RunFolder
+from policies.rl.weights import load_weights
+from sim.learn_curve import Curve
+from sim.learn_tasks import Bench, make_bench
+from sim.rl_actor import demonstrate, evaluate, explore
+from sim.tasks import HELD_OUT_SEED, TASKS
+
+EXIT_INTERRUPTED = 130
+FIRST_SEED = 1_000  # of the episodes; demonstrations have those before
+WAIT_S = 0.5  # of a learner for episodes
+ROLES = ("both", "actor", "learner")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="arm_insert", help=f"what to learn: {', '.join(TASKS)}")
+    parser.add_argument("--base", required=True, help="the frozen policy's checkpoint; or scripted:MM for arm_insert")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--steps", type=int, default=30_000, help="of the robot, one per camera frame (%(default)s)")
+    parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--role", choices=ROLES, default="both", help="act, learn or both in turn (%(default)s)")
+    parser.add_argument("--evaluate-every", type=int, default=2_500, metavar="STEPS", help="0: never (%(default)s)")
+    parser.add_argument("--episodes", type=int, default=50, help="held-out seeds of an evaluation (%(default)s)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of policies/rl/config.py")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when the steps were made and learnt from."""
+    if args.demos >= FIRST_SEED or args.demos < 0 or args.steps < 1:
+        raise ValueError(f"--demos {args.demos} --steps {args.steps}; allowed: 0 to {FIRST_SEED - 1}, and 1 and more")
+    torch.set_num_threads(1)  # sums of several threads depend on how many there are
+    bench = make_bench(args.task, args.base, run=args.out.resolve().name)
+    try:
+        made = configs.residual(bench.env.observe.dim, len(bench.env.rates), args.seed)
+        config = replace(made, **overrides(args.set, made))
+        folder = RunFolder(args.out)
+        folder.start(config, bench.env.about)
+        return _Run(args, bench, config, folder).go()
+    finally:
+        bench.close()
+
+
+def overrides(words: Sequence[str], config: RlConfig) -> dict[str, Any]:
+    """NAME=VALUE of a config's numbers and switches."""
+    known = configs.to_dict(config)
+    found: dict[str, Any] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in known or name in ("seed", "observation_dim", "action_dim"):
+            raise ValueError(f"--set {word}; allowed: NAME=VALUE with a name of policies/rl/config.py")
+        kind = type(known[name])
+        try:
+            found[name] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"--set {word}; allowed: {name}={known[name]}, another {kind.__name__}") from None
+    return found
+
+
+class _Run:
+    """The loop of one process."""
+
+    def __init__(self, args: argparse.Namespace, bench: Bench, config: RlConfig, folder: RunFolder) -> None:
+        self._args, self._bench, self._config, self._folder = args, bench, config, folder
+        self._stopping = False
+
+    def go(self) -> int:
+        """Ends after an episode, at the end or when asked to."""
+        before = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
+                   TimeRemainingColumn(elapsed_when_finished=True))  # fmt: skip
+        try:
+            with Progress(*columns) as self._progress:
+                self._bar = self._progress.add_task(self._args.role, total=self._args.steps)
+                if self._args.role == "actor":
+                    self._act()
+                else:
+                    self._learn()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._stopping:
+            print(f"stopped; the same command goes on in {self._folder.path}")
+            return EXIT_INTERRUPTED
+        return 0
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        self._stopping = True
+
+    def _act(self) -> None:
+        steps = sum(line["steps"] for line in self._folder.log())
+        while steps < self._args.steps and not self._stopping:
+            steps += self._episode()
+            self._progress.update(self._bar, completed=steps)
+
+    def _episode(self) -> int:
+        env, number = self._bench.env, self._folder.next_number()
+        published = load_weights(self._folder.path, env.about)
+        episode = explore(env, self._config, published, FIRST_SEED + number)
+        self._folder.write(number, episode)
+        return len(episode)
+
+    def _learn(self) -> None:
+        self._demonstrate()
+        learning = LearnerRun(self._folder)
+        learning.poll()  # what was written before a kill, before anything new is made of it
+        curve = Curve(self._folder.path, self._args.evaluate_every, self._evaluate)
+        replay = learning.learner.replay
+        while replay.online_steps < self._args.steps and not self._stopping:
+            curve.measure_if_due(replay.online_steps, learning.learner.actor)
+            if self._args.role == "both":
+                self._episode()
+            if not learning.poll():
+                time.sleep(WAIT_S)
+            self._progress.update(self._bar, completed=replay.online_steps, description=self._text(learning))
+        if not self._stopping:
+            curve.measure(replay.online_steps, learning.learner.actor)
+            print(curve)
+
+    def _text(self, learning: LearnerRun) -> str:
+        newest = learning.journal[-20:]
+        wins = sum(line["end"] == "success" for line in newest)
+        return f"{wins}/{len(newest)} newest succeed, rung {float(learning.learner.actor.rung):g}"
+
+    def _evaluate(self, actor: Any) -> tuple[int, int]:
+        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + self._args.episodes)
+        found = evaluate(self._bench.env, actor, seeds)
+        return sum(won for won, _ in found.values()), len(found)
+
+    def _demonstrate(self) -> None:
+        env = self._bench.env
+        for seed in range(self._args.demos):
+            path = self._folder.demos / f"{seed:06d}{SUFFIX}"
+            if path.exists() or self._stopping:
+                continue
+            start = env.reset(seed)
+            expert = self._bench.make_expert(env.task, env.loop.reference, seed)
+            save_episode(path, demonstrate(env, expert, start))

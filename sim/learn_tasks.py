@@ -1,0 +1,63 @@
+"""What `retake learn` needs of a task: which channels are corrected, how finely, on which base, seen how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from controllers.rigs import Rig
+from sim.arm_insert import ArmInsertTask
+from sim.rl_env import RlEnv
+from sim.rl_insert import BiasedInsertBase, InsertState
+from sim.rl_policy import PolicyBase
+from sim.tasks import task_spec
+
+# What 1 means of an action, per camera period: about what a demonstrator does at most.
+RANGE_M, RANGE_RAD = 0.015, 0.1
+SCRIPTED = "scripted:"  # base of the comparison with the literature: scripted:3.4 aims 3.4 mm beside the hole
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An environment, the demonstrator of its task, and what gives its resources back."""
+
+    env: RlEnv
+    make_expert: Callable[[Any, np.ndarray, int], Any]
+    close: Callable[[], None]
+
+
+def corrected(rig: Rig) -> tuple[tuple[int, ...], np.ndarray]:
+    """Rates of the rig that a residual acts on, its hands' positions and turns, and what 1 means of each."""
+    rates, ranges = [], []
+    for part in rig.layout.parts:
+        if part.kind != "scalar":
+            rates += range(part.rates.start, part.rates.stop)
+            ranges += [RANGE_M if part.kind == "position" else RANGE_RAD] * (part.rates.stop - part.rates.start)
+    return tuple(rates), np.array(ranges)
+
+
+def make_bench(task: str, base: str, run: str = "", noise: bool = True) -> Bench:
+    """`base`: a checkpoint's folder, which also makes the observation, or scripted:MILLIMETRES with the state observed.
+
+    Raises:
+        ValueError: the task, the base or a checkpoint cannot be used.
+    """
+    spec = task_spec(task)
+    world = spec.make(noise, 0)
+    rates, ranges = corrected(spec.rig)
+    if not base.startswith(SCRIPTED):
+        policy = PolicyBase(world, Path(base))
+        return Bench(RlEnv(world, policy, policy, rates, ranges, run), spec.make_expert, policy.close)
+    if not isinstance(world, ArmInsertTask):
+        raise ValueError(f"--base {base} with --task {task}; allowed: a checkpoint's folder; "
+                         "scripted:MM is for arm_insert")
+    try:
+        error_m = 1e-3 * float(base.removeprefix(SCRIPTED))
+    except ValueError:
+        raise ValueError(f"--base {base}; allowed: scripted:MILLIMETRES, as in scripted:3.4") from None
+    env = RlEnv(world, BiasedInsertBase(world, error_m), InsertState(world), rates, ranges, run)
+    return Bench(env, spec.make_expert, lambda: None)
