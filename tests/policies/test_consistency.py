@@ -5,8 +5,8 @@ import argparse
 import numpy as np
 import pytest
 import torch
-from test_diffusion import observations, small, trained_on_two_ways
 from test_train import arguments, losses
+from two_ways import observations, trained
 
 from policies import train
 from policies.checkpoint import load_checkpoint
@@ -32,7 +32,7 @@ def distilled(teacher, n_steps: int = 300):
 
 @pytest.fixture(scope="module")
 def teacher():
-    return trained_on_two_ways(small(FlowPolicy))
+    return trained(FlowPolicy)
 
 
 @pytest.fixture(scope="module")

@@ -2,44 +2,14 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
+from two_ways import observations, small, trained
 
 from policies.act import ActPolicy
 from policies.diffusion import DiffusionConfig, DiffusionPolicy, alphas_cumprod
 from policies.flow import FlowPolicy
-from policies.normalise import Normaliser
-from policies.policy import Batch, PolicyConfig
-
-CHANNELS = ("left_ee.x", "left_ee.y", "left_ee.z")
-SMALL = {"chunk_size": 6, "n_keypoints": 4, "context_dim": 32, "hidden_dim": 64, "n_blocks": 2}
-STATISTICS = Normaliser(CHANNELS, np.zeros(3), np.ones(3))
-
-
-def small(kind, **changes):
-    """A policy without cameras: what it sees is its state."""
-    torch.manual_seed(0)
-    return kind(kind.Config(CHANNELS, CHANNELS, (), 16, 16, **SMALL, **changes), STATISTICS, STATISTICS)
-
-
-def observations(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.zeros((n, 0, 16, 16, 3), dtype=torch.uint8), torch.zeros((n, 3))
-
-
-def trained_on_two_ways(policy, n_steps: int = 250):
-    """Half of the demonstrators keep left of something (y = 0.8), half keep right (y = -0.8)."""
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
-    generator = torch.Generator().manual_seed(1)
-    images, state = observations(64)
-    for _ in range(n_steps):
-        side = torch.where(torch.rand((64, 1, 1), generator=generator) < 0.5, 0.8, -0.8)
-        chunk = torch.cat([torch.zeros(64, 6, 1), side.expand(-1, 6, 1), torch.full((64, 6, 1), 0.3)], dim=2)
-        loss = policy.loss(Batch(images, state, chunk), generator, 0.0, 0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return policy.eval()
+from policies.policy import PolicyConfig
 
 
 @pytest.mark.parametrize("schedule", DiffusionConfig.BETA_SCHEDULES)
@@ -71,7 +41,7 @@ def test_every_prediction_type_finds_the_clean_chunk(prediction_type, monkeypatc
 
 @pytest.mark.parametrize("kind", [DiffusionPolicy, FlowPolicy])
 def test_both_ways_are_kept_apart(kind):
-    policy = trained_on_two_ways(small(kind))
+    policy = trained(kind)
     chunks = policy.sample(*observations(200), torch.Generator().manual_seed(2))
     side = chunks[:, :, 1].mean(1)
     assert 60 < (side > 0).sum() < 140
@@ -80,7 +50,7 @@ def test_both_ways_are_kept_apart(kind):
 
 
 def test_regression_averages_them():
-    policy = trained_on_two_ways(small(ActPolicy))
+    policy = trained(ActPolicy)
     assert policy.sample(*observations(1), torch.Generator())[0, :, 1].abs().max() < 0.9
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_episode
-from test_diffusion import small
+from two_ways import small
 
 from policies import train_value
 from policies.act import ActPolicy
