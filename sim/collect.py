@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from policies.episode_file import read_meta
+from retake.processes import die_with_parent
 from sim.demonstration import Demonstrator, Variation
 from sim.evaluation import chosen_for
 from sim.policy_recording import PolicyRecorder
@@ -100,6 +101,7 @@ def _collect(
 def _start_worker(variation: Variation, task: str, policy: str) -> None:
     global _demonstrator
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its episode stays, marked aborted
+    die_with_parent(os.getppid())()
     _demonstrator = PolicyRecorder.of(policy, task) if policy else Demonstrator(variation, task)
 
 

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from policies.train_state import STATE_NAME
+from retake.processes import die_with_parent
 from sim.evaluation import Evaluator, Settings
 
 Outcome = tuple[dict[str, Any], bytes]
@@ -52,6 +54,7 @@ def in_processes(settings: Settings, seeds: Sequence[int], films: str, workers: 
 def _start_worker(settings: Settings, films: str) -> None:
     global _evaluator
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its seed is run again
+    die_with_parent(os.getppid())()
     _evaluator = Evaluator(settings, films)
 
 
@@ -63,7 +66,8 @@ def _run(seed: int) -> Outcome:
 
 def _files(folder: str) -> dict[str, bytes]:
     """By name; none where it is no folder, as a class of one's own, which must be installed there."""
-    return {path.name: path.read_bytes() for path in Path(folder).glob("*") if path.is_file()} if folder else {}
+    files = [path for path in Path(folder).glob("*.*") if folder and path.is_file() and path.name != STATE_NAME]
+    return {path.name: path.read_bytes() for path in files}
 
 
 class _FromFiles:

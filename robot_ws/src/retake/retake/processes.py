@@ -102,12 +102,12 @@ class Processes:
             # A session of its own keeps the terminal's Ctrl-C away: we end the nodes, in our order.
             child.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=self._environment, preexec_fn=_die_with_parent(os.getpid()),
+                env=self._environment, preexec_fn=die_with_parent(os.getpid()),
             )
         child.started_s = time.monotonic()
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def die_with_parent(parent: int) -> Callable[[], None]:
     """For the new process, before it runs its program: the kernel kills it when this one is gone, however it went."""
 
     def ask() -> None:
