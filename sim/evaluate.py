@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--task", default="", help="by default the one that the checkpoint was trained for")
     one.add_argument("--sensor-noise", action="store_true", help="encoders and IMU with noise")
     one.add_argument("--films", choices=FILMS, default="failures", help="which episodes to film (%(default)s)")
+    parser.set_defaults(defaults={option.dest: option.default for option in one._group_actions})
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when every seed was run, whatever the rate."""
     if not args.one_process:
-        if folders := [word for word in args.arguments if ":=" not in word]:
-            raise UserError(f"{folders[0]!r} is no name:=value; for policies without the graph add --one-process")
+        _refuse_for_graph(args)
         return graph.run(args)
     evaluations = _settings(args)
     seeds = range(args.seed, args.seed + args.episodes)
@@ -80,6 +80,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_for_graph(args: argparse.Namespace) -> None:
+    """What the graph would not hear of is no wish to be passed over."""
+    if folders := [word for word in args.arguments if ":=" not in word]:
+        raise UserError(f"{folders[0]!r} is no name:=value; for policies without the graph add --one-process")
+    if given := [name for name, default in args.defaults.items() if getattr(args, name) != default]:
+        raise UserError(f"--{given[0].replace('_', '-')} is for --one-process; allowed for the graph: name:=value, as "
+                        "in episodes:=50 seed:=100000")
+
+
 def _settings(args: argparse.Namespace) -> list[Settings]:
     """One or two evaluations; the second beside the first."""
     if not 1 <= len(args.arguments) <= 2 or any(":=" in word for word in args.arguments):
@@ -88,6 +97,8 @@ def _settings(args: argparse.Namespace) -> list[Settings]:
                         "is for the graph")
     if args.episodes < 1 or args.workers < 1:
         raise UserError(f"--episodes {args.episodes} --workers {args.workers}: both must be at least 1")
+    if not args.latency >= 0.0:
+        raise UserError(f"--latency {args.latency}; allowed: 0 and more seconds")
     if args.seed < HELD_OUT_SEED:
         raise UserError(f"--seed {args.seed} may have been trained on; allowed: from {HELD_OUT_SEED}; leave --seed out")
     how = {"latency_s": args.latency, "noise": args.sensor_noise, "execution": args.execution,

@@ -74,6 +74,8 @@ def test_figures_and_comparison(tmp_path):
     (["--one-process", CHECKPOINT, "--seed", "5"], "may have been trained on"),
     (["--one-process", CHECKPOINT, CHECKPOINT], "same policy"),
     (["--one-process", CHECKPOINT, "--workers", "0"], "at least 1"),
+    (["--one-process", CHECKPOINT, "--latency", "-1"], "0 and more seconds"),
+    (["--workers", "3"], "--workers is for --one-process"),
     (["--one-process", CHECKPOINT, "--tries", "3"], "without --verifier"),
     (["--one-process", CHECKPOINT, "--tries", "3", "--verifier", "nowhere"], "no verifier"),
 ])  # fmt: skip

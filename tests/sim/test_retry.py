@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from test_rollout import Downwards
+from weak_picker import WeakPicker
 
 from controllers.reference_limiter import ReferenceLimiter
 from controllers.rigs import G1, YAM
+from policies.statistics import retry_success, wilson_interval
 from sim.retry import POINT_S, run_with_retries, way_home
 from sim.rollout import Rollout
 from sim.tasks import HELD_OUT_SEED
@@ -86,3 +88,26 @@ def test_the_way_home_can_be_followed(rig):
         for k in range(1, 6):
             limiter.follow(rig.layout.interpolate(before, after, k / 5), POINT_S / 5)
     assert np.abs(rig.layout.difference(limiter.reference, rig.home_action)).max() < 1e-3
+
+
+@pytest.mark.heavy
+def test_success_after_tries_is_what_the_errors_of_the_verifier_predict(rollout):
+    """A policy that fails now and then and a verifier with known error rates, in the real world of arm_pick."""
+    wrongly, missed, tries, n = 0.2, 0.1, 3, 60
+
+    class Oracle:
+        """Sees the truth, and is wrong by chance."""
+
+        threshold, config, rng = 0.5, SimpleNamespace(cameras=()), np.random.default_rng(0)
+
+        def score(self, jpegs) -> float:
+            won = rollout.task.success()
+            return float(won != (self.rng.random() < (missed if won else wrongly)))
+
+    rollout._limit_ns, rollout.pictures = 6_000_000_000, lambda cameras: ()  # it does not look
+    picker = WeakPicker(rollout.task, off_m=0.012)
+    runs = [run_with_retries(rollout, picker, Oracle(), seed, tries) for seed in range(n)]
+    first = sum(each[0].why == "success" for _, each in runs)
+    low, high = wilson_interval(sum(result.outcome == "success" for result, _ in runs), n)
+    assert 0.2 * n < first < 0.95 * n
+    assert low <= retry_success(first / n, wrongly, missed, tries) <= high
