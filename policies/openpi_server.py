@@ -8,76 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from policies.openpi_wire import MAX_BYTES, WireError, pack, plain, unpack
 from policies.served_policy import ServedPolicy
+from policies.websocket_thread import WebsocketThread
 
 MAX_CLIENTS = 8  # each may have two messages of MAX_BYTES waiting
 BAD_IN_A_ROW = 20
-PING_S, PONG_S, OPEN_S = 5.0, 10.0, 5.0
+PING_S, PONG_S = 5.0, 10.0
 SAY_S = 1.0
 
 
-class PolicyService(threading.Thread):
-    """Listens in a thread of its own; the policy runs in another one, one observation at a time."""
+class PolicyService(WebsocketThread):
+    """The policy runs in another thread, one observation at a time."""
 
     def __init__(self, policy: ServedPolicy, host: str, port: int, token: str = "",
                  say: Callable[[str], None] = lambda _: None) -> None:
         """`token`: what clients must send as `Authorization: Api-Key TOKEN` or `Bearer TOKEN`; empty: nothing.
         `say` is called in this thread with what a person at the server wants to know."""
-        super().__init__(name="policy_service", daemon=True)
-        self._policy, self._where, self._token, self._say = policy, (host, port), token, say
+        super().__init__("policy_service", host, port, origins=[None], max_size=MAX_BYTES, max_queue=2,
+                         ping_interval=PING_S, ping_timeout=PONG_S)
+        self._policy, self._token, self._say = policy, token, say
         self._inference = ThreadPoolExecutor(1, "inference")
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end = asyncio.Event()
         self._clients = 0
-        self.is_ready = threading.Event()  # it listens, or has failed
-        self.failure: OSError | None = None
-        self.port = port
         self.n_answered = self.n_refused = 0
         self._said_s = 0.0
 
     def run(self) -> None:
         """Serve until `close`."""
         try:
-            asyncio.run(self._serve())
-        except OSError as error:
-            self.failure = error
+            super().run()
         finally:
             self._inference.shutdown()
-            self.is_ready.set()
 
-    def close(self) -> None:
-        """End."""
-        if self._loop is not None and self.is_alive():
-            self._loop.call_soon_threadsafe(self._end.set)
-            self.join(5.0)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        quiet = logging.getLogger("retake.serve")  # strangers' broken handshakes are no news
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
-        async with serve(self._on_client, *self._where, origins=[None], process_request=self._admit, compression=None,
-                         max_size=MAX_BYTES, max_queue=2, ping_interval=PING_S, ping_timeout=PONG_S, close_timeout=1.0,
-                         open_timeout=OPEN_S, server_header=None, logger=quiet) as server:
-            self.port = next(iter(server.sockets)).getsockname()[1]
-            self.is_ready.set()
-            await self._end.wait()
-
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """An answer by HTTP, or None: go on with the WebSocket. A page in a browser is refused by its Origin."""
         if urlsplit(request.path).path == "/healthz":
             return connection.respond(HTTPStatus.OK, "OK\n")
@@ -94,11 +68,11 @@ class PolicyService(threading.Thread):
         scheme, _, given = header.partition(" ")
         return scheme in ("Api-Key", "Bearer") and hmac.compare_digest(given.strip().encode(), self._token.encode())
 
-    async def _on_client(self, socket: ServerConnection) -> None:
+    async def converse(self, socket: ServerConnection) -> None:
         self._clients += 1
         self._say(f"client {_who(socket)} connected")
         try:
-            await self._converse(socket)
+            await self._answer_all(socket)
         except ConnectionClosed as error:
             # on our side for a message that is too big, a broken frame, or silence
             self._say(f"client {_who(socket)} ended: {plain(str(error))}")
@@ -107,7 +81,7 @@ class PolicyService(threading.Thread):
         finally:
             self._clients -= 1
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    async def _answer_all(self, socket: ServerConnection) -> None:
         await socket.send(pack(self._policy.metadata))
         total_s, bad = 0.0, 0
         while True:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import ssl
-import threading
 import time
 from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from policies.websocket_thread import WebsocketThread
 from retake.panel_gate import refusal
 from retake.webxr_frame import MAX_BYTES, Frame, parse
 
@@ -38,50 +37,21 @@ HEADERS = {
 }  # fmt: skip
 
 
-class HeadsetServer(threading.Thread):
-    """Writes `heard`, `refused` and `failure`; reads `state`, which the node's thread writes."""
+class HeadsetServer(WebsocketThread):
+    """Writes `heard` and `refused`; reads `state`, which the node's thread writes."""
 
     def __init__(self, host: str, port: int, token: str, page: str, tls: ssl.SSLContext | None) -> None:
-        super().__init__(name="webxr", daemon=True)
-        self._where, self._token, self._page, self._tls = (host, port), token, page, tls
+        super().__init__("webxr", host, port, ssl=tls, max_size=MAX_BYTES, max_queue=32, ping_interval=PING_S,
+                         ping_timeout=PONG_S)
+        self._token, self._page = token, page
         self.heard: SimpleQueue[tuple[float, Frame | str]] = SimpleQueue()  # arrival, s of the steady clock
         self.refused: SimpleQueue[str] = SimpleQueue()
         self.state: dict[str, Any] = {}
-        self.failure: OSError | None = None
         self._current: ServerConnection | None = None
         self._heard_at = 0.0
         self._newest: tuple[float, float] | None = None  # the headset's time of the newest frame, ms; its arrival
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end = asyncio.Event()
-        self.is_ready = threading.Event()  # it listens, or has failed
 
-    def run(self) -> None:
-        """Serve until `close`."""
-        try:
-            asyncio.run(self._serve())
-        except OSError as error:
-            self.failure = error
-        finally:
-            self.is_ready.set()
-
-    def close(self) -> None:
-        """End."""
-        if self._loop is not None and self.is_alive():
-            self._loop.call_soon_threadsafe(self._end.set)
-            self.join(3.0)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        quiet = logging.getLogger("retake.webxr")  # strangers' broken handshakes are no news
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
-        async with serve(self._on_headset, *self._where, ssl=self._tls, process_request=self._answer, compression=None,
-                         max_size=MAX_BYTES, max_queue=32, ping_interval=PING_S, ping_timeout=PONG_S, close_timeout=1.0,
-                         open_timeout=5.0, server_header=None, logger=quiet):
-            self.is_ready.set()
-            await self._end.wait()
-
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+    def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """The page, a refusal, or None: go on with the WebSocket."""
         reason = refusal(request.path, request.headers, self._token)
         if reason is not None:
@@ -96,7 +66,7 @@ class HeadsetServer(threading.Thread):
         response.headers.update(HEADERS)
         return response
 
-    async def _on_headset(self, socket: ServerConnection) -> None:
+    async def converse(self, socket: ServerConnection) -> None:
         before = self._current
         if before is not None:
             if time.monotonic() - self._heard_at < QUIET_S:
