@@ -165,6 +165,8 @@ def _build(about: dict) -> ChunkPolicy:
     config = kind.Config(**values)
     if max(config.width, config.height, config.hidden_dim, config.context_dim, config.n_keypoints) > 2048:
         raise ValueError("a size in config is beyond 2048")
+    if max(config.chunk_size, config.n_blocks) > 256:
+        raise ValueError("chunk_size or n_blocks in config is beyond 256")
     normalisers = []
     for name, channels in (("state", config.state_channels), ("action", config.action_channels)):
         numbers = [np.array(about["statistics"][name][key], np.float64) for key in ("centre", "half_range")]

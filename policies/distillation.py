@@ -55,8 +55,8 @@ def seen_in(policy: ChunkPolicy, samples: Samples) -> np.ndarray:
     """
     channels, wanted = samples.episodes[0].channels, policy.config.action_channels
     if channels != wanted:
-        raise ValueError(f"the recordings have the channels {', '.join(channels)}; allowed: those of the teacher, "
-                         f"{', '.join(wanted)}; take recordings that it could have learnt from")
+        raise ValueError(f"the recordings have the channels {', '.join(channels)}; allowed: the policy's, "
+                         f"{', '.join(wanted)}; take recordings of the robot that it was trained on")
     found, nothing = [], torch.empty(0)
     for part in np.array_split(np.arange(len(samples.where)), math.ceil(len(samples.where) / 64)):
         images = torch.from_numpy(samples.images(part)).to(policy.device)

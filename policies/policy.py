@@ -162,14 +162,29 @@ class ChunkPolicy(nn.Module, ABC):
 
         `pictures`: (h, w, 3) uint8 RGB per camera of the config; `state` (s,) in the channels' units. What is random
         comes from `seed` alone, so the same observation and prefix give the same chunk.
+
+        Raises:
+            ValueError: the observation or the prefix is not of the policy's shape.
         """
         agreed = None if prefix is None else prefix.normalised(self.action_normaliser, self.device)
         chunk = self.sample(*self.inputs(pictures, state), generator_of(seed), agreed)[0]
         return self.action_normaliser.decode(chunk.cpu().numpy())
 
     def inputs(self, pictures: Sequence[np.ndarray], state: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """One observation, as `predict` takes it, for `sample`."""
-        images = torch.from_numpy(np.stack(pictures))[None].to(self.device)
+        """One observation, as `predict` takes it, for `sample`.
+
+        Raises:
+            ValueError: a camera is missing, or a picture or the state is not of the policy's shape.
+        """
+        cameras, size = self.config.cameras, (self.config.height, self.config.width, 3)
+        given = [(picture.shape, str(picture.dtype)) for picture in pictures]
+        if given != [(size, "uint8")] * len(cameras):
+            raise ValueError(f"{len(given)} pictures {', '.join(map(str, sorted(set(given))))}; allowed: "
+                             f"{len(cameras)} of {size} uint8 RGB, of {', '.join(cameras)}; see `policies.frames`")
+        if state.shape != (len(self.config.state_channels),):
+            raise ValueError(f"the state is {state.shape}; allowed: ({len(self.config.state_channels)},): "
+                             f"{', '.join(self.config.state_channels)}")
+        images = torch.from_numpy(np.array(pictures, np.uint8).reshape(1, len(cameras), *size)).to(self.device)
         return images, torch.from_numpy(self.state_normaliser.encode(state))[None].to(self.device)
 
 

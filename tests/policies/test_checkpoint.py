@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from policies.checkpoint import KINDS, CheckpointError, load_checkpoint, save_checkpoint
+from policies.diffusion import DiffusionConfig, DiffusionPolicy
 from policies.flow import FlowPolicy
 from policies.normalise import Normaliser
 from policies.policy import PolicyConfig
@@ -65,6 +66,38 @@ def test_full_size_policy_fits(policy, kind):
     assert 4 * sum(p.numel() for p in full.parameters()) < 10_000_000
 
 
+@pytest.mark.parametrize(("change", "says"), [
+    ({}, ""),
+    ({"prediction_type": "score"}, "prediction_type 'score'; allowed: .*, epsilon"),
+    ({"prediction_type": 1}, "prediction_type = 1"),
+    ({"num_inference_steps": 101}, "num_inference_steps 101 of num_train_timesteps 100; allowed"),
+    ({"num_inference_steps": "8"}, "num_inference_steps = '8'"),
+])  # fmt: skip
+def test_parameters_of_diffusion_are_kept_and_checked(policy, tmp_path, change, says):
+    config = DiffusionConfig(CHANNELS, CHANNELS, ("head",), 64, 48, num_inference_steps=4)
+    diffusion = DiffusionPolicy(config, policy.state_normaliser, policy.action_normaliser)
+    save_checkpoint(tmp_path, diffusion, "g1", "g1_box", {})
+    edit(tmp_path, lambda about: about["config"].update(change))
+    if not says:
+        assert load_checkpoint(tmp_path).policy.config == config
+        return
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(tmp_path)
+
+
+def test_observation_of_another_shape_is_refused(policy):
+    picture, state = np.zeros((48, 64, 3), np.uint8), box_toy.HOME
+    for pictures, said in (
+        ([picture], r"1 pictures .* allowed: 2 of \(48, 64, 3\) uint8 RGB, of chest, head"),
+        ([picture, picture[:, :32]], "2 pictures"),
+        ([picture, picture.astype(np.float32)], "float32"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            policy.predict(pictures, state, seed=0)
+    with pytest.raises(ValueError, match=r"the state is \(16,\); allowed: \(17,\): left_ee.x"):
+        policy.predict([picture, picture], state[:16], seed=0)
+
+
 def test_other_robot_or_channels_are_refused(folder):
     with pytest.raises(CheckpointError, match="policy for 'g1'; allowed here: 'yam'"):
         load_checkpoint(folder, "yam")
@@ -107,6 +140,9 @@ def test_wrong_weights_are_refused(folder, change, says):
     (lambda a: a["config"].pop("width"), "width"),
     (lambda a: a["config"].update(width=-64), "width = -64"),
     (lambda a: a["config"].update(hidden_dim=10**9), "beyond 2048"),
+    (lambda a: a["config"].update(chunk_size=10**9), "beyond 256"),
+    (lambda a: a["config"].update(n_blocks=2.0), "n_blocks = 2.0"),
+    (lambda a: a["config"].update(n_blocks=True), "n_blocks = True"),
     (lambda a: a["config"].update(cameras="head"), "cameras|leave|weights"),
     (lambda a: a["statistics"]["action"]["centre"].pop(), "statistics of action must be 17"),
     (lambda a: a["statistics"]["state"].update(half_range=[0.0] * 17), "half ranges above 0"),

@@ -27,13 +27,6 @@ STATE = np.zeros(3)
 NOTHING: list = []  # the small policies have no cameras
 
 
-class Looking(FlowPolicy):
-    """The pictures of no cameras."""
-
-    def inputs(self, pictures, state):
-        return torch.zeros((1, 0, 16, 16, 3), dtype=torch.uint8), torch.from_numpy(state.astype(np.float32))[None]
-
-
 class KnowsHeight(ChunkCritic):
     """Higher is better."""
 
@@ -52,7 +45,7 @@ def heights(policy, n: int = 40) -> float:
 
 @pytest.mark.parametrize("prefix", [None, ActionPrefix(np.full((6, 3), 0.1), np.linspace(1.0, 0.0, 6))])
 def test_one_sample_is_the_policy_itself_to_the_bit(prefix):
-    policy = small(Looking)
+    policy = small(FlowPolicy)
     one = RerankedPolicy(policy, critic_of(policy), n_samples=1)
     assert one.config is policy.config and one.execution == policy.execution
     for seed in range(5):
@@ -61,7 +54,7 @@ def test_one_sample_is_the_policy_itself_to_the_bit(prefix):
 
 
 def test_ten_samples_are_better_where_the_critic_knows():
-    policy = small(Looking)
+    policy = small(FlowPolicy)
     ten, greedy = (RerankedPolicy(policy, critic_of(policy, KnowsHeight), 10, beta) for beta in (0.02, 0.0))
     assert heights(policy) < heights(ten) - 0.01
     assert heights(ten) <= heights(greedy)
@@ -69,14 +62,14 @@ def test_ten_samples_are_better_where_the_critic_knows():
 
 
 def test_samples_agree_with_what_is_executed():
-    policy = small(Looking)
+    policy = small(FlowPolicy)
     prefix = ActionPrefix(np.full((6, 3), 0.25), np.array([1.0, 1.0, 0.5, 0.0, 0.0, 0.0]))
     chunk = RerankedPolicy(policy, critic_of(policy), 10).predict(NOTHING, STATE, 0, prefix)
     np.testing.assert_allclose(chunk[:2], 0.25, atol=1e-6)
 
 
 def test_chunks_are_drawn_as_softmax_of_their_values():
-    policy = small(Looking)
+    policy = small(FlowPolicy)
     ranked = RerankedPolicy(policy, critic_of(policy), n_samples=2, beta=0.5)
     generator = torch.Generator().manual_seed(0)
     share = np.mean([ranked.choose(torch.tensor([0.2, 0.7]), generator) for _ in range(2000)])
