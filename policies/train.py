@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT",
                         help="go on from its weights, as after new corrections; of another kind of policy from how it "
                              "sees. With its cameras, size and statistics")
+    parser.add_argument("--freeze-encoders", action="store_true",
+                        help="of --start: every picture is encoded once, and what follows from it trained in minutes")
     parser.add_argument("--seed", type=int, default=config.seed)
     parser.add_argument("--batch-size", type=int, default=config.batch_size, help="samples per step, of all processes")
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
@@ -98,11 +100,15 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
         train = _load(parts[0], args, cameras, console)
         validation = _load(parts[1], args, cameras, console) if parts[1] else None
     policy = start.policy.to(processes.device) if start else None
+    if policy and args.freeze_encoders:
+        policy.encoders.requires_grad_(False)
     if teacher:
         policy = ConsistencyPolicy.distilling(teacher.policy.to(processes.device))
     trainer = Trainer(config, train, validation, cameras, processes, policy)
     same = {"episodes": [e.name for part in parts for e in part], "size": args.size, "cameras": list(cameras)}
-    taught = {"teacher": teacher.sha256} if teacher else {"start": start.sha256} if start else {}
+    taught = {"teacher": teacher.sha256} if teacher else {}
+    if start:
+        taught = {"start": start.sha256, "freeze_encoders": args.freeze_encoders}
     same |= taught
     args.out.mkdir(parents=True, exist_ok=True)
     if args.resume:
@@ -140,6 +146,8 @@ def _check(args: argparse.Namespace) -> None:
     _size(args.size)
     if args.start and (args.teacher or args.cameras):
         raise ValueError("--start with --teacher or --cameras; allowed: one of them; the cameras are the checkpoint's")
+    if args.freeze_encoders and not args.start:
+        raise ValueError("--freeze-encoders without --start; allowed: with the checkpoint that has learnt to see")
     if not 0.0 <= args.validation < 1.0:
         raise ValueError(f"--validation {args.validation}; allowed: 0 to below 1, a fraction of the episodes")
     if (args.out / STATE_NAME).exists() and not args.resume:

@@ -35,6 +35,16 @@ def test_it_begins_with_the_weights_of_the_checkpoint(recordings, tmp_path):
     assert further.policy.config.cameras == act.policy.config.cameras
 
 
+def test_frozen_encoders_stay_as_they_were_and_the_rest_learns(recordings, tmp_path):
+    act = trained(recordings, tmp_path / "act", "--steps", "2")
+    words = ("--steps", "3", "--start", str(tmp_path / "act"), "--freeze-encoders")
+    further = trained(recordings, tmp_path / "further", *words)
+    for name, value in act.policy.state_dict().items():
+        is_equal = torch.equal(further.policy.state_dict()[name], value)
+        assert is_equal or not name.startswith("encoders."), name
+    assert not torch.equal(further.policy.leave.weight, act.policy.leave.weight)
+
+
 def test_a_start_for_another_robot_is_refused(recordings, tmp_path):
     trained(recordings, tmp_path / "act", "--steps", "1")
     with pytest.raises(ValueError, match="'g1'; allowed here: 'yam'"):
