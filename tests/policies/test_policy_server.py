@@ -154,6 +154,14 @@ def test_goes_on_from_what_the_authority_executes(folder, pictures):
             chunks.append(conversions.chunk_from(graph.chunks[-1], G1)[1])
         assert not np.allclose(chunks[1], chunks[0])
         np.testing.assert_array_equal(chunks[2], chunks[0])  # nobody executes the second: nothing goes on from it
+
+        tick = 10 * GRID // TICK * TICK  # another world, which begins where this one did, seen before its reference
+        graph.state.publish(conversions.action_message(box_toy.HOME, tick, G1))
+        assert graph.spin(lambda: graph.server._observing.world_start_ns == tick)
+        assert not graph.server._executed.has(tick)
+        graph.observe(11 * GRID, box_toy.HOME, pictures, 10 * GRID)
+        assert graph.spin(lambda: len(graph.chunks) == 4)
+        np.testing.assert_array_equal(conversions.chunk_from(graph.chunks[3], G1)[1], chunks[0])
     finally:
         graph.close()
 

@@ -13,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import Rig
 from policies.executed import Executed
+from policies.observation import RESTART_NS
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 
@@ -29,8 +30,17 @@ class ExecutedReferences:
         self._ticks: deque[tuple[int, np.ndarray, int]] = deque(maxlen=round(KEPT_S / rig.reference_dt))
         self._reference: tuple[int, np.ndarray] | None = None  # the newest, and the newest provenance
         self._chunk: tuple[int, int] | None = None
+        self._is_new = False  # the ticks of a new world have begun before `restart` told of it
         node.create_subscription(JointTrajectory, "reference", self._on_reference, qos.STREAM)
         node.create_subscription(DiagnosticStatus, "provenance", self._on_provenance, qos.STREAM)
+
+    def restart(self) -> None:
+        """The states say that the world began anew. Worlds begin at equal stamps, and the ticks of the new one may be
+        here before or after its first state: whichever comes first ends the old one."""
+        with self._lock:
+            if not self._is_new:
+                self._ticks.clear()
+            self._is_new = False
 
     def has(self, stamp_ns: int) -> bool:
         """True when the tick of that stamp is here."""
@@ -66,7 +76,8 @@ class ExecutedReferences:
             return
         stamp_ns = self._reference[0]
         with self._lock:
-            if self._ticks and stamp_ns <= self._ticks[-1][0]:  # another run of the world
+            if self._ticks and not 0 < stamp_ns - self._ticks[-1][0] <= RESTART_NS:
                 self._ticks.clear()
+                self._is_new = True
             self._ticks.append((*self._reference, self._chunk[1]))
         self._on_tick()

@@ -152,7 +152,9 @@ class PolicyServer(Node):
         self._answer_waiting()
 
     def _on_restart(self) -> None:
+        self._executed.restart()
         self._ready.execution.begin()
+        self._waiting = None
         if self._worker is not None:
             self._worker.clear()
 
@@ -219,7 +221,10 @@ class PolicyServer(Node):
             return
         self.diagnostics.trouble("reload", f"the new checkpoint is not used: {self._reload.refusal}"
                                  if self._reload.refusal else None)
-        if self._in_episode or self._authority in ("", "policy"):
+        is_waiting = self._in_episode or self._authority in ("", "policy")
+        self.diagnostics.set("new_checkpoint", "waits until no episode runs and the policy has no authority"
+                             if is_waiting and self._reload.is_ready else "none")
+        if is_waiting:
             return
         ready = self._reload.take()
         if ready is not None and ready.chosen.sha256 != self._ready.chosen.sha256:
