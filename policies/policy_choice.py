@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from policies.checkpoint import load_checkpoint
 from policies.home import Home, load_home
@@ -85,6 +86,7 @@ def _chosen(choice: str, user: User | None, names: str, reranking: Reranking) ->
         return Chosen(own, own.robot, "", own.sha256)
     folder = Path(choice)
     checkpoint = load_checkpoint(folder, user.robot if user else None, user.channels if user else None)
+    checkpoint.policy.to("cuda" if torch.cuda.is_available() else "cpu")
     home = load_home(folder, checkpoint.policy.state_normaliser)
     chosen = Chosen(checkpoint.policy, checkpoint.robot, checkpoint.task, checkpoint.sha256, folder, home)
     if reranking.samples == 1:

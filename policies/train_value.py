@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     episodes = find_episodes(args.data, OUTCOMES, args.task)
     checkpoint = load_checkpoint(args.policy, episodes[0].meta["robot"])
+    checkpoint.policy.to("cuda" if torch.cuda.is_available() else "cpu")
     parts = split_episodes(episodes, args.validation, args.seed)
     cache, quiet = args.data[0] / CACHE_NAME, not console.is_terminal
     train, held_out = (judged(checkpoint, part, cache, args.discount, quiet) for part in parts)
