@@ -13,18 +13,9 @@ from controllers.reference_limiter import ReferenceLimiter
 from controllers.rigs import G1, YAM
 from policies.statistics import retry_success, wilson_interval
 from sim.retry import POINT_S, run_with_retries, way_home
-from sim.rollout import Rollout
 from sim.tasks import HELD_OUT_SEED
 
 SEED = HELD_OUT_SEED + 3
-
-
-@pytest.fixture(scope="module")
-def rollout():
-    rollout = Rollout("arm_pick", ("wrist", "front"))
-    rollout._limit_ns = 1_200_000_000  # nothing is picked here
-    yield rollout
-    rollout.close()
 
 
 class Judge:
@@ -91,7 +82,7 @@ def test_the_way_home_can_be_followed(rig):
 
 
 @pytest.mark.heavy
-def test_success_after_tries_is_what_the_errors_of_the_verifier_predict(rollout):
+def test_success_after_tries_is_what_the_errors_of_the_verifier_predict(rollout, monkeypatch):
     """A policy that fails now and then and a verifier with known error rates, in the real world of arm_pick."""
     wrongly, missed, tries, n = 0.2, 0.1, 3, 60
 
@@ -104,7 +95,8 @@ def test_success_after_tries_is_what_the_errors_of_the_verifier_predict(rollout)
             won = rollout.task.success()
             return float(won != (self.rng.random() < (missed if won else wrongly)))
 
-    rollout._limit_ns, rollout.pictures = 6_000_000_000, lambda cameras: ()  # it does not look
+    monkeypatch.setattr(rollout, "_limit_ns", 6_000_000_000)
+    monkeypatch.setattr(rollout, "pictures", lambda cameras: ())  # nobody looks
     picker = WeakPicker(rollout.task, off_m=0.012)
     runs = [run_with_retries(rollout, picker, Oracle(), seed, tries) for seed in range(n)]
     first = sum(each[0].why == "success" for _, each in runs)
