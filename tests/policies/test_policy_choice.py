@@ -12,6 +12,8 @@ from policies.policy import PolicyConfig
 from policies.policy_choice import Reranking, User, choose
 from policies.policy_words import is_class, is_folder, is_remote
 from policies.value import ChunkCritic, CriticConfig, save_critic
+from retake.errors import UserError
+from retake.graph import make_graph, read_arguments
 
 CHANNELS = tuple(YAM.layout.channels)
 USER = User("yam", CHANNELS, YAM.cameras, YAM.home_action)
@@ -55,3 +57,23 @@ def test_words():
     assert is_remote("ws://here:8000") and is_class("a.b:C") and is_folder("runs/arm_pick") and is_folder("/a/b:c/d")
     assert not any(is_folder(word) for word in ("none", "ws://here", "lerobot:runs/x", "module:Class"))
     assert not is_class("lerobot:runs") and not is_class("runs/a:B")
+
+
+@pytest.mark.parametrize(("words", "parameters", "is_tried"), [
+    ({"policy": "a.b:C", "execution": "latest"}, {"policy": "a.b:C", "execution": "latest"}, True),
+    ({"policy": "/x/y", "reload": "true"}, {"policy": "/x/y", "reload": True, "rerank": 1}, False),
+    ({"policy": "/x/y", "rerank": "10", "critic": "/x/z"}, {"rerank": 10, "critic": "/x/z"}, True),
+    ({"policy": "lerobot:/x/y", "channels": "a=b"}, {"policy": "lerobot:/x/y", "channels": "a=b"}, True),
+])  # fmt: skip
+def test_the_graph_passes_on_what_a_person_wrote(words, parameters, is_tried):
+    graph = make_graph(read_arguments({"rig": "yam", "headless": "true", **words}))
+    spec = next(spec for spec in graph if spec.name == "policy_server")
+    assert parameters.items() <= spec.parameters.items()
+    assert bool(spec.check) == is_tried  # before anything starts; of plain checkpoints preflight looks at the files
+
+
+def test_the_graph_refuses_other_words():
+    for words, says in (({"execution": "fast"}, "unknown execution 'fast'; allowed: auto, realtime_chunking"),
+                        ({"rerank": "65"}, "rerank:=65 is out of range; allowed: 1 to 64")):
+        with pytest.raises(UserError, match=says):
+            read_arguments(words)
