@@ -42,13 +42,20 @@ class PolicyRecorder:
         log = EpisodeLog(episode_folder(root, seed), meta, rollout.drawing, rollout.rig)
         ticks = _Ticks(rollout, log)
         rollout.on_frame, rollout.on_tick = log.pictures, ticks.add
+        try:
+            self._play(log, ticks)
+        finally:
+            rollout.on_frame = rollout.on_tick = None  # the next episode has another log
+        return log.writer.meta
+
+    def _play(self, log: EpisodeLog, ticks: _Ticks) -> None:
+        rollout = self._rollout
         with log.writer:
             ticks.add(rollout.stamp_ns, rollout.measured, rollout.reference)
             log.pictures(rollout.task.world.render_state(), rollout.stamp_ns)
             why, _ = rollout.attempt(self._execution)
             log.ground_truth(rollout.task.ground_truth(), rollout.stamp_ns)
             log.writer.close("success" if why == "success" else "failure", "evaluator", out_of_time=why == "timeout")
-        return log.writer.meta
 
 
 class _Ticks:

@@ -86,10 +86,11 @@ def test_the_numbers_are_those_of_the_graph():
 
 def test_what_a_policy_does_can_be_recorded(rollout, tmp_path):
     plain = rollout.run(HELD_OUT_SEED, Downwards())
-    meta = PolicyRecorder(rollout, Downwards(), "abc").record(HELD_OUT_SEED, tmp_path)
-    rollout.on_frame = rollout.on_tick = None
+    recorder = PolicyRecorder(rollout, Downwards(), "abc")
+    meta = recorder.record(HELD_OUT_SEED, tmp_path)
+    recorder.record(HELD_OUT_SEED, tmp_path / "again")
     assert (meta["outcome"], meta["end"], meta["policy_hash"]) == ("failure", "truncated", "abc")
-    episode = read_episode(next(tmp_path.iterdir()))
+    episode = read_episode(next(path.parent for path in tmp_path.glob("*/episode.json")))
     assert np.array_equal(episode.reference, plain.executed.references)
     assert np.array_equal(episode.reference_stamps_ns, plain.executed.stamps_ns)
     assert len(episode.images["front"]) == len(episode.images["wrist"]) == len(np.arange(0.0, plain.time_s, 0.06))
