@@ -28,7 +28,22 @@ class Figure:
 
 def all_figures() -> tuple[Figure, ...]:
     """Every figure of `make bench`, quick ones first."""
-    from benchmarks import arm, cameras, controller, environment, export, graph, handover, recording, remote, wire
+    from benchmarks import (
+        arm,
+        cameras,
+        controller,
+        environment,
+        export,
+        graph,
+        handover,
+        latency,
+        onestep,
+        policies,
+        recording,
+        remote,
+        training,
+        wire,
+    )  # fmt: skip
 
     return (
         Figure("wbc_step_vs_mink", "whole-body step / mink.solve_ik, same G1, same tasks", "at most", 1.0, "x",
@@ -72,6 +87,28 @@ def all_figures() -> tuple[Figure, ...]:
                cameras.streams),
         Figure("camera_age_p99_ms", "the same: device takes a frame -> subscriber has it", "at most", 40.0, "ms",
                cameras.streams),
+        Figure("onestep_speedup", "latency of the diffusion policy as served / of its one-step student, pictures to "
+               "actions", "at least", 4.0, "x", onestep.speed),
+        Figure("train_cache_speedup", "an epoch of pictures decoded from video / from the frame cache", "at least", 3.0,
+               "x", training.cache_speedup),
+        Figure("train_speed_vs_lerobot", "LeRobot's ACT network and dataset, batch 8: steps/s of retake train / of "
+               "lerobot-train", "at least", 1.0, "x", training.speed_vs_lerobot),
+        Figure("arm_pick_act_success", "ACT on arm_pick from pictures, 100 held-out seeds", "at least", 0.85, "",
+               policies.act),
+        Figure("arm_pick_diffusion_success", "diffusion on the same", "at least", 0.85, "", policies.diffusion),
+        Figure("arm_pick_flow_success", "flow matching on the same", "at least", 0.85, "", policies.flow),
+        Figure("g1_box_best_success", "the best policy of g1_box, 100 held-out seeds", "at least", 0.90, "",
+               policies.g1_box_best),
+        Figure("onestep_success_gap", "one-step policy behind its teacher on arm_pick, same 100 seeds", "at most", 5.0,
+               "points", policies.onestep),
+        Figure("retry_inside_interval", "success with up to 3 tries: the predicted one is inside its 95 % interval",
+               "exactly", 1, "", policies.retry),
+        Figure("latency_ticks_without_reference", "50, 150, 300 ms of added inference delay: control ticks without a "
+               "valid reference while moving", "exactly", 0, "", latency.figures),
+        Figure("latency_150ms_success_drop", "the same: success lost at 150 ms", "at most", 5.0, "points",
+               latency.figures),
+        Figure("chunk_boundary_acceleration_ratio", "reference's acceleration near switches of chunks / elsewhere",
+               "at most", 1.3, "x", latency.figures),
         Figure("g1_box_expert_success", "scripted expert, 100 held-out seeds", "at least", 0.95, "",
                environment.expert),
         Figure("g1_box_policy_success", "trained policy, 50 held-out seeds, full graph in lockstep", "at least", 0.80,
