@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean
+.PHONY: help demo test test-all check bench bench-learning clean
 SHELL := /bin/bash
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -33,6 +33,9 @@ check: $(STAMP)  ## lint and types
 
 bench: $(BENCH_STAMP)  ## the figures beside their peers; ONLY=key,key runs some
 	$(RUN) benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-learning: $(BENCH_STAMP)  ## learning: hours; ONLY=gate,speed,... runs some, interrupted it goes on
+	@$(RUN) benchmarks.learning $(if $(ONLY),--only $(ONLY))
 
 clean:  ## forget the environment and what was built, keep data/
 	rm -rf $(VENV) build

@@ -1,4 +1,5 @@
-"""`retake learn`: a residual on a frozen policy, learnt from what the robot does and from demonstrations.
+"""`retake learn`: a residual on a frozen policy, or without one a policy, from what the robot does, from demonstrations
+and, with `--operator`, from a person's interventions.
 
 Acting and learning in one process, in turn, so that the same arguments give the same weights; or as two, on one machine
 or several, with the run's folder between them: `--role learner` here, `--role actor` there. Interrupted or killed, the
@@ -24,8 +25,9 @@ from policies.rl.episode import SUFFIX, save_episode
 from policies.rl.run import LearnerRun, RunFolder
 from policies.rl.weights import load_weights
 from sim.learn_curve import Curve
-from sim.learn_tasks import Bench, make_bench
+from sim.learn_tasks import NO_BASE, Bench, make_bench
 from sim.rl_actor import demonstrate, evaluate, explore
+from sim.rl_operator import Operator
 from sim.tasks import HELD_OUT_SEED, TASKS
 
 EXIT_INTERRUPTED = 130
@@ -36,10 +38,12 @@ ROLES = ("both", "actor", "learner")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="arm_insert", help=f"what to learn: {', '.join(TASKS)}")
-    parser.add_argument("--base", required=True, help="the frozen policy's checkpoint; or scripted:MM for arm_insert")
+    parser.add_argument("--base", required=True, help="the frozen policy's checkpoint; for arm_insert "
+                        "also scripted:MM, and none to learn the whole action")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--steps", type=int, default=30_000, help="of the robot, one per camera frame (%(default)s)")
     parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
+    parser.add_argument("--operator", action="store_true", help="a scripted person intervenes (arm_insert)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--role", choices=ROLES, default="both", help="act, learn or both in turn (%(default)s)")
     parser.add_argument("--evaluate-every", type=int, default=2_500, metavar="STEPS", help="0: never (%(default)s)")
@@ -54,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # sums of several threads depend on how many there are
     bench = make_bench(args.task, args.base, run=args.out.resolve().name)
     try:
-        made = configs.residual(bench.env.observe.dim, len(bench.env.rates), args.seed)
+        kind = configs.hil if args.base == NO_BASE else configs.residual
+        made = kind(bench.env.observe.dim, len(bench.env.rates), args.seed)
         config = replace(made, **overrides(args.set, made))
         folder = RunFolder(args.out)
         folder.start(config, bench.env.about)
@@ -84,6 +89,7 @@ class _Run:
 
     def __init__(self, args: argparse.Namespace, bench: Bench, config: RlConfig, folder: RunFolder) -> None:
         self._args, self._bench, self._config, self._folder = args, bench, config, folder
+        self._operator = Operator(bench.make_expert) if args.operator else None
         self._stopping = False
 
     def go(self) -> int:
@@ -118,7 +124,7 @@ class _Run:
     def _episode(self) -> int:
         env, number = self._bench.env, self._folder.next_number()
         published = load_weights(self._folder.path, env.about)
-        episode = explore(env, self._config, published, FIRST_SEED + number)
+        episode = explore(env, self._config, published, FIRST_SEED + number, self._operator)
         self._folder.write(number, episode)
         return len(episode)
 
@@ -142,7 +148,10 @@ class _Run:
     def _text(self, learning: LearnerRun) -> str:
         newest = learning.journal[-20:]
         wins = sum(line["end"] == "success" for line in newest)
-        return f"{wins}/{len(newest)} newest succeed, rung {float(learning.learner.actor.rung):g}"
+        person = sum(line["interventions"] * line["steps"] for line in newest) / max(sum(x["steps"] for x in newest), 1)
+        rung = f", rung {float(learning.learner.actor.rung):g}" if self._config.ladder else ""
+        helped = f", {100 * person:.0f} % by the person" if self._operator else ""
+        return f"{wins}/{len(newest)} newest succeed{rung}{helped}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + self._args.episodes)

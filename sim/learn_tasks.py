@@ -12,12 +12,13 @@ import numpy as np
 from controllers.rigs import Rig
 from sim.arm_insert import ArmInsertTask
 from sim.rl_env import RlEnv
-from sim.rl_insert import BiasedInsertBase, InsertState
+from sim.rl_insert import BiasedInsertBase, InsertState, NoBase
 from sim.rl_policy import PolicyBase
 from sim.tasks import task_spec
 
 # What 1 means of an action, per camera period: about what a demonstrator does at most.
 RANGE_M, RANGE_RAD = 0.015, 0.1
+NO_BASE = "none"  # with the state observed
 SCRIPTED = "scripted:"  # base of the comparison with the literature: scripted:3.4 aims 3.4 mm beside the hole
 
 
@@ -32,7 +33,8 @@ class Bench:
 
 def corrected(rig: Rig) -> tuple[tuple[int, ...], np.ndarray]:
     """Rates of the rig that a residual acts on, its hands' positions and turns, and what 1 means of each."""
-    rates, ranges = [], []
+    rates: list[int] = []
+    ranges: list[float] = []
     for part in rig.layout.parts:
         if part.kind != "scalar":
             rates += range(part.rates.start, part.rates.stop)
@@ -41,7 +43,8 @@ def corrected(rig: Rig) -> tuple[tuple[int, ...], np.ndarray]:
 
 
 def make_bench(task: str, base: str, run: str = "", noise: bool = True) -> Bench:
-    """`base`: a checkpoint's folder, which also makes the observation, or scripted:MILLIMETRES with the state observed.
+    """`base`: a checkpoint's folder, which also makes the observation; or scripted:MILLIMETRES or none, with the state
+    observed.
 
     Raises:
         ValueError: the task, the base or a checkpoint cannot be used.
@@ -49,15 +52,18 @@ def make_bench(task: str, base: str, run: str = "", noise: bool = True) -> Bench
     spec = task_spec(task)
     world = spec.make(noise, 0)
     rates, ranges = corrected(spec.rig)
-    if not base.startswith(SCRIPTED):
+    if base != NO_BASE and not base.startswith(SCRIPTED):
         policy = PolicyBase(world, Path(base))
         return Bench(RlEnv(world, policy, policy, rates, ranges, run), spec.make_expert, policy.close)
     if not isinstance(world, ArmInsertTask):
         raise ValueError(f"--base {base} with --task {task}; allowed: a checkpoint's folder; "
-                         "scripted:MM is for arm_insert")
+                         f"{base.partition(':')[0]} is for arm_insert")
+    state = InsertState(world)
+    if base == NO_BASE:
+        return Bench(RlEnv(world, NoBase(), state, rates, ranges, run), spec.make_expert, lambda: None)
     try:
         error_m = 1e-3 * float(base.removeprefix(SCRIPTED))
     except ValueError:
         raise ValueError(f"--base {base}; allowed: scripted:MILLIMETRES, as in scripted:3.4") from None
-    env = RlEnv(world, BiasedInsertBase(world, error_m), InsertState(world), rates, ranges, run)
+    env = RlEnv(world, BiasedInsertBase(world, error_m), state, rates, ranges, run)
     return Bench(env, spec.make_expert, lambda: None)

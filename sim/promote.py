@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if args.episodes < SEEDS_MIN:
         raise ValueError(f"--episodes {args.episodes} decide nothing; allowed: {SEEDS_MIN} and more; write "
                          "--episodes 200")  # fmt: skip
+    if not Path(args.policy).is_dir():
+        raise ValueError(f"{args.policy} is no folder; allowed: a checkpoint's, which can be kept and deployed again")
     candidate = settings_of(args.policy, args.task)
     deployed = Deployed(args.root / candidate.task)
     deployed.settle()

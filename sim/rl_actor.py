@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
 from policies.rl.config import RlConfig
 from policies.rl.episode import RlEpisode
-from policies.rl.networks import Actor, bounded
+from policies.rl.networks import bounded
 from policies.rl.weights import Published
 from policies.timeline import SEGMENTS
-from sim.rl_env import EpisodeBuilder, RlEnv, Step
+from sim.rl_env import POLICY, EpisodeBuilder, RlEnv, Step
+from sim.rl_operator import Operator
 from sim.tasks import Expert
 
 PERSON = SEGMENTS.index("teleop")
@@ -35,20 +36,28 @@ class Explorer:
         return _act(self._published.actor, observation, proposed, noise)
 
 
-def _act(actor: Actor, observation: np.ndarray, base: torch.Tensor, noise: torch.Tensor | None) -> np.ndarray:
+ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, ...]]  # an Actor, or as one
+
+
+def _act(actor: ActsOn, observation: np.ndarray, base: torch.Tensor, noise: torch.Tensor | None) -> np.ndarray:
     with torch.no_grad():
         return actor(torch.from_numpy(observation)[None], base, noise)[0][0].numpy()
 
 
-def explore(env: RlEnv, config: RlConfig, published: Published, seed: int) -> RlEpisode:
-    """One episode for the learner, in the world of `seed`."""
+def explore(
+    env: RlEnv, config: RlConfig, published: Published, seed: int, operator: Operator | None = None
+) -> RlEpisode:
+    """One episode for the learner, in the world of `seed`; an operator may intervene."""
     explorer = Explorer(config, published, seed)
     observation, base = env.reset(seed)
-    builder = EpisodeBuilder(env, observation, base, published.version)
+    if operator is not None:
+        operator.begin(env, seed)
+    builder = EpisodeBuilder(env, observation, base, published.version, float(published.actor.rung))
     while True:
-        step = env.step(explorer.act(observation, base))
+        told = None if operator is None else operator.command(env)
+        step = env.step(explorer.act(observation, base)) if told is None else env.step_person(told[0])
         observation, base = step.observation, step.base
-        if builder.add(step):
+        if builder.add(step, POLICY if told is None else told[1]):
             return builder.episode()
 
 
@@ -68,7 +77,9 @@ def person_step(env: RlEnv, expert: Expert) -> Step:
     return env.step_person(target)
 
 
-def evaluate(env: RlEnv, actor: Actor | None, seeds: Iterable[int], noise: float = 0.0) -> dict[int, tuple[bool, int]]:
+def evaluate(
+    env: RlEnv, actor: ActsOn | None, seeds: Iterable[int], noise: float = 0.0
+) -> dict[int, tuple[bool, int]]:
     """Success and steps by seed, of the base alone (None) or with the actor's own actions; `noise` dithers the base
     uniformly, as a control."""
     found = {}

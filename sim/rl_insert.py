@@ -42,6 +42,18 @@ def aim_error(hole: np.ndarray, size: float) -> np.ndarray:
     return size * np.array([np.cos(angle), np.sin(angle)])
 
 
+class NoBase:
+    """Nothing drives but the learner: the base's action is to stay."""
+
+    name = "none"
+
+    def begin(self, seed: int) -> None:
+        """It keeps nothing."""
+
+    def chunk(self, reference: np.ndarray) -> np.ndarray:
+        return reference[None]
+
+
 class BiasedInsertBase:
     """Ten points at a time: over where it takes the hole to be, then down there, whatever happens."""
 

@@ -1,7 +1,8 @@
 """What shapes a learning run: `residual` on a frozen chunk policy, and `hil` from demonstrations and interventions.
 
 Residual: ResFiT (arXiv 2509.19301). From demonstrations and interventions: RLPD (arXiv 2302.02948) as HIL-SERL
-(arXiv 2410.21845) uses it. The learner is the same: without a base policy the base action is 0 and the scale 1.
+(arXiv 2410.21845) uses it. The learner is the same: without a base policy the base's action is 0 and the
+scale is 1.
 """
 
 from __future__ import annotations

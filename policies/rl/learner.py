@@ -24,8 +24,8 @@ GRIPPER_ACTIONS = 3
 class Learner:
     """Networks, their optimisers and the replay of one run."""
 
-    def __init__(self, config: RlConfig, has_base: bool = True) -> None:
-        self.config, self.has_base = config, has_base
+    def __init__(self, config: RlConfig) -> None:
+        self.config = config
         generator = torch.Generator().manual_seed(config.seed)
         o, a, hidden = config.observation_dim, config.action_dim, config.hidden_dim
 
@@ -47,7 +47,7 @@ class Learner:
             "temperature": torch.optim.Adam([self.log_temperature], config.actor_learning_rate),
         }
         penalty = config.grasp_penalty if config.gripper else 0.0
-        self.replay = Replay(o, a, config.n_step, config.gamma, penalty, is_whole_action=not has_base)
+        self.replay = Replay(o, a, config.n_step, config.gamma, penalty)
         self.n_updates = 0
         self._average = get_ema_multi_avg_fn(1.0 - config.tau)
 

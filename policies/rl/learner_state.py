@@ -38,9 +38,9 @@ def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
     return named
 
 
-def save_learner(path: Path, learner: Learner, journal: list[dict]) -> None:
+def save_learner(path: Path, learner: Learner, journal: list[dict], demos: list[str]) -> None:
     """Write the state; `journal`: a line per episode, in the order in which they were learnt from."""
-    about = {"config": to_dict(learner.config), "has_base": learner.has_base, "n_updates": learner.n_updates,
+    about = {"config": to_dict(learner.config), "demos": demos, "n_updates": learner.n_updates,
              "journal": journal}  # fmt: skip
     part = path.with_name(path.name + ".part")
     tensors = {name: value.detach().clone().contiguous() for name, value in _tensors(learner).items()}
@@ -48,7 +48,7 @@ def save_learner(path: Path, learner: Learner, journal: list[dict]) -> None:
     os.replace(part, path)
 
 
-def load_learner(path: Path, learner: Learner) -> list[dict]:
+def load_learner(path: Path, learner: Learner, demos: list[str]) -> list[dict]:
     """Restore weights and moments into a new learner of the same config; returns the journal. The
     caller adds the journal's episodes to the replay."""
     try:
@@ -58,8 +58,8 @@ def load_learner(path: Path, learner: Learner) -> list[dict]:
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ResumeError(f"{path} is no learner's state ({error}); allowed: one that a learner wrote; start a new "
                           "run in another folder") from error  # fmt: skip
-    wanted = to_dict(learner.config) | {"has_base": learner.has_base}
-    have = about["config"] | {"has_base": about["has_base"]}
+    wanted = to_dict(learner.config) | {"demos": demos}
+    have = about["config"] | {"demos": about["demos"]}
     if changed := [name for name in wanted if wanted[name] != have.get(name)]:
         name = changed[0]
         raise ResumeError(f"{path} was learnt with {name} {have.get(name)!r}, now {wanted[name]!r}; allowed: the same "

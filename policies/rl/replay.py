@@ -34,10 +34,10 @@ class Transitions:
 class Replay:
     """Grows with every episode; 200,000 steps of 300 numbers take 240 MB."""
 
-    def __init__(self, observation_dim: int, action_dim: int, n_step: int, gamma: float, grasp_penalty: float = 0.0,
-                 is_whole_action: bool = False) -> None:  # fmt: skip
-        """`is_whole_action`: there is no base; its action counts as 0."""
-        self._n_step, self._gamma, self._penalty, self._whole = n_step, gamma, grasp_penalty, is_whole_action
+    def __init__(
+        self, observation_dim: int, action_dim: int, n_step: int, gamma: float, grasp_penalty: float = 0.0
+    ) -> None:
+        self._n_step, self._gamma, self._penalty = n_step, gamma, grasp_penalty
         o, a = observation_dim, action_dim
         self._parts = [o, a, a, 1, 1, 1]  # observation, base, action, reward, discount, gripper
         self._rows = torch.zeros(FIRST_ROWS, sum(self._parts))
@@ -64,8 +64,7 @@ class Replay:
         rows = torch.zeros(n + 1, sum(self._parts))
         observation, base, action, reward, discount, gripper = rows.split(self._parts, dim=1)
         observation[:] = torch.from_numpy(episode.observation)
-        if not self._whole:
-            base[:] = torch.from_numpy(episode.base)
+        base[:] = torch.from_numpy(episode.base)
         action[:n] = torch.from_numpy(episode.action)
         reward[:n, 0], discount[:n, 0] = torch.from_numpy(steps[0]), torch.from_numpy(steps[1])
         gripper[:n, 0] = torch.from_numpy(episode.gripper.astype(np.float32))

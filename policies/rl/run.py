@@ -96,13 +96,15 @@ class RunFolder:
 class LearnerRun:
     """The learner's side of a run; made anew from the same folder it goes on exactly where it was."""
 
-    def __init__(self, folder: RunFolder, has_base: bool = True) -> None:
+    def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         config, self.about = folder.read()
-        self.learner = Learner(config, has_base)
+        self.learner = Learner(config)
         self.journal: list[dict[str, Any]] = []  # the log's lines, which are part of the state
-        for path in sorted(folder.demos.glob(f"*{SUFFIX}")):
+        demos = sorted(folder.demos.glob(f"*{SUFFIX}"))
+        for path in demos:
             self.learner.replay.add(self._checked(path))
+        self._demos = [path.name for path in demos]
         if (folder.path / STATE_NAME).exists():
             self._resume()
         else:
@@ -112,7 +114,7 @@ class LearnerRun:
         self._log_path.write_text("".join(json.dumps(line) + "\n" for line in self.journal))
 
     def _resume(self) -> None:
-        self.journal = load_learner(self.folder.path / STATE_NAME, self.learner)
+        self.journal = load_learner(self.folder.path / STATE_NAME, self.learner, self._demos)
         for line in self.journal:
             path = self.folder.episodes / line["episode"]
             if not path.exists():
@@ -135,15 +137,14 @@ class LearnerRun:
             (self.folder.refused / f"{path.name}.txt").write_text(f"{error}\n")
             print(f"refused {path.name}: {error}", flush=True)
             return False
-        rung = float(self.learner.actor.rung)
         measured = self.learner.learn(episode)
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
-                "end": episode.end, "seed": episode.seed, "rung": rung, "weights_version": episode.weights_version,
-                "updates": self.learner.n_updates, "interventions": float(episode.intervention.mean()),
-                **measured}  # fmt: skip
+                "end": episode.end, "seed": episode.seed, "rung": episode.rung,
+                "weights_version": episode.weights_version, "updates": self.learner.n_updates,
+                "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
         self.journal.append(line)
         self._climb()
-        save_learner(self.folder.path / STATE_NAME, self.learner, self.journal)
+        save_learner(self.folder.path / STATE_NAME, self.learner, self.journal, self._demos)
         publish(self.folder.path, self.learner, self.about)
         with open(self._log_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

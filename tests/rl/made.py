@@ -17,7 +17,7 @@ def about(**changes) -> About:
     return replace(About("yam", "arm_insert", ("x", "y"), "state", "base", "run"), **changes)
 
 
-def episode(n: int, seed: int = 0, end: str = "truncated", person: Iterable[int] = ()) -> RlEpisode:
+def episode(n: int, seed: int = 0, end: str = "truncated", person: Iterable[int] = (), **more) -> RlEpisode:
     """n steps with observations (n + 1, 3) and actions (n, 2); a person acts in some."""
     rng = np.random.default_rng(seed)
     segment = np.full(n, SEGMENTS.index("policy"), np.uint8)
@@ -27,7 +27,7 @@ def episode(n: int, seed: int = 0, end: str = "truncated", person: Iterable[int]
         return rng.uniform(-0.5, 0.5, shape).astype(np.float32)
 
     return RlEpisode(about(), draw(n + 1, 3), draw(n + 1, 2), draw(n, 2), draw(n), segment, np.ones(n, np.uint8), end,
-                     0, seed)  # fmt: skip
+                     0, seed, **more)  # fmt: skip
 
 
 def small(kind: str, observation_dim: int = 3, action_dim: int = 2, **changes) -> RlConfig:

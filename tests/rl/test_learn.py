@@ -25,6 +25,7 @@ def learned(out, *words: str) -> int:
     return learn.run(parser.parse_args([*plain, *words]))
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch, capsys):
     assert learned(tmp_path / "a" / "run") == 0
     assert "base 1/1" in capsys.readouterr().out

@@ -1,0 +1,169 @@
+"""`make bench-learning`: what is learnt from how many steps of the robot, into build/bench-learning.json.
+
+Every run is a `retake learn` in build/learning, so an interrupted benchmark goes on where it was. Seeds are those of
+the learner; success is measured on held-out worlds that no run has learnt from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.learning_gate import false_promotions
+from benchmarks.learning_speed import learner_speed
+from policies.rl.curve import Line, write
+from policies.rl.ppo import Ppo, PpoConfig
+from policies.rl.run import RunFolder
+from policies.rl.weights import load_weights
+from sim.learn_tasks import make_bench
+from sim.rl_actor import evaluate
+from sim.rl_ppo import Collector
+from sim.tasks import HELD_OUT_SEED
+
+OUT, RUNS = Path("build/bench-learning.json"), Path("build/learning")
+BASE, HARD_BASE = "scripted:3.4", "scripted:4"  # 40-60 % and below 20 % by themselves
+SEEDS = (0, 1, 2)
+STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 30_000, 12_500, 30_000, 200_000
+TRIALS = 100
+DITHER = 0.2
+WORTH = 0.9  # success whose steps are counted
+LAST_EPISODES = 50
+FIRST_SEED = 50_000  # of PPO's worlds
+Results = dict[str, dict[str, Any]]
+
+
+def learn(name: str, *words: str) -> Path:
+    """The run of that name, finished."""
+    out = RUNS / name
+    subprocess.run([sys.executable, "-m", "retake.cli", "learn", "--out", str(out), *words], check=True)
+    return out
+
+
+def curve(run: Path) -> list[tuple[int, int, int]]:
+    """(steps, successes, trials)."""
+    return [(s, wins, n) for s, wins, n in json.loads((run / "curve.json").read_text())]
+
+
+def success(base: str, run: Path | None = None, noise: float = 0.0) -> float:
+    """On TRIALS held-out worlds; without a run, of the base."""
+    bench = make_bench("arm_insert", base)
+    actor = load_weights(run).actor if run is not None else None
+    found = evaluate(bench.env, actor, range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS), noise)
+    bench.close()
+    return sum(won for won, _ in found.values()) / TRIALS
+
+
+def steps_to(points: list[tuple[int, int, int]], most: int) -> int:
+    """At the first point of WORTH; `most` where none is."""
+    return next((s for s, wins, n in points if wins >= WORTH * n), most)
+
+
+def residual() -> Results:
+    """Off-policy residual: final success, its gain over base and dither, the worst moment on the way."""
+    runs = [learn(f"residual-{k}", "--base", BASE, "--seed", str(k), "--steps", str(STEPS)) for k in SEEDS]
+    base, dither = success(BASE), success(BASE, noise=DITHER)
+    final = [success(BASE, run) for run in runs]
+    curves = [curve(run) for run in runs]
+    worst = min(min(wins / n - points[0][1] / points[0][2] for _, wins, n in points) for points in curves)
+    write(RUNS / "residual.svg", "residual on a base of arm_insert",
+          [Line(f"seed {k}", points) for k, points in zip(SEEDS, curves, strict=True)], curves[0][0][1:])  # fmt: skip
+    beside = {"base": base, "dither": dither, "seeds": dict(zip(SEEDS, final, strict=True)), "trials": TRIALS}
+    return {"residual_success": {"value": min(final), "peer": f"base {base:.2f}, dither {dither:.2f}", **beside},
+            "residual_gain_points": {"value": 100 * (min(final) - max(base, dither)), "peer": None, **beside},
+            "residual_dither_points": {"value": 100 * (dither - base), "peer": None, **beside},
+            "residual_worst_dip_points": {"value": max(-100 * worst, 0.0), "peer": None}}  # fmt: skip
+
+
+def ppo_steps(seed: int) -> list[tuple[int, int, int]]:
+    """The learning curve of a PPO residual on the same base."""
+    path = RUNS / f"ppo-{seed}.json"
+    if path.exists():
+        return [(s, wins, n) for s, wins, n in json.loads(path.read_text())]
+    torch.set_num_threads(1)
+    benches = [make_bench("arm_insert", BASE) for _ in range(8)]
+    env = benches[0].env
+    ppo = Ppo(PpoConfig(env.observe.dim, len(env.rates), seed))
+    collector = Collector([bench.env for bench in benches[1:]], ppo, FIRST_SEED * (seed + 1) % HELD_OUT_SEED)
+    points: list[tuple[int, int, int]] = []
+    done, measured = 0, 0
+    while done < PPO_STEPS and not (points and points[-1][1] >= WORTH * points[-1][2]):
+        ppo.update(collector.collect(ppo.config.n_steps))
+        done += ppo.config.n_steps * (len(benches) - 1)
+        if done - measured >= 5_000:
+            measured = done
+            found = evaluate(env, lambda o, b, noise: (ppo.deployed(o, b),), range(HELD_OUT_SEED, HELD_OUT_SEED + 50))
+            points.append((done, sum(won for won, _ in found.values()), 50))
+    path.write_text(json.dumps(points))
+    return points
+
+
+def against_ppo() -> Results:
+    """How many times the steps PPO needs until WORTH, the median over seeds of each."""
+    ours = [steps_to(curve(learn(f"residual-{k}", "--base", BASE, "--seed", str(k), "--steps", str(STEPS))), STEPS)
+            for k in SEEDS]  # fmt: skip
+    theirs = [steps_to(ppo_steps(k), PPO_STEPS) for k in SEEDS]
+    return {"residual_steps_vs_ppo": {"value": float(np.median(theirs) / np.median(ours)),
+                                      "peer": f"PPO {theirs}, ours {ours} steps"}}  # fmt: skip
+
+
+def n_step() -> Results:
+    """n = 3 less n = 1 on the hard base, success averaged over the curve; the least of the pairs."""
+    gains = []
+    for k in SEEDS:
+        means = []
+        for n in (3, 1):
+            run = learn(f"nstep{n}-{k}", "--base", HARD_BASE, "--seed", str(k), "--steps", str(HARD_STEPS), "--set",
+                        f"n_step={n}", "gamma=0.98")  # fmt: skip
+            means.append(float(np.mean([wins / trials for s, wins, trials in curve(run) if s > 0])))
+        gains.append(100 * (means[0] - means[1]))
+    return {"residual_nstep_gain_points": {"value": min(gains), "peer": f"pairs {np.round(gains, 1).tolist()}"}}
+
+
+def hil() -> Results:
+    """From demonstrations and a scripted person's interventions, without a base."""
+    runs = [learn(f"hil-{k}", "--base", "none", "--operator", "--demos", "30", "--seed", str(k), "--steps",
+                  str(HIL_STEPS)) for k in SEEDS]  # fmt: skip
+    final = [success("none", run) for run in runs]
+    logs = [RunFolder(run).log() for run in runs]
+    person = [sum(x["interventions"] * x["steps"] for x in log[-LAST_EPISODES:]) for log in logs]
+    rates = [p / sum(x["steps"] for x in log[-LAST_EPISODES:]) for p, log in zip(person, logs, strict=True)]
+    return {"hilrl_success": {"value": min(final), "peer": None, "seeds": dict(zip(SEEDS, final, strict=True))},
+            "hilrl_intervention_rate": {"value": max(rates), "peer": None}}  # fmt: skip
+
+
+MEASURES: dict[str, Callable[[], Results]] = {
+    "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "nstep": n_step,
+    "hil": hil,
+}  # fmt: skip
+
+
+def main() -> int:
+    """Measures what is asked for, quick things first, and writes after each."""
+    parser = argparse.ArgumentParser(prog="make bench-learning", description=__doc__)
+    parser.add_argument("--only", default=",".join(MEASURES), help="of: %(default)s")
+    asked = parser.parse_args().only.split(",")
+    if unknown := [name for name in asked if name not in MEASURES]:
+        print(f"unknown {', '.join(unknown)}; allowed: {', '.join(MEASURES)}; try --only gate")
+        return 2
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for name in asked:
+        print(f"measuring {name}", flush=True)
+        stored = json.loads(OUT.read_text()) if OUT.is_file() else {}
+        measured = MEASURES[name]()
+        OUT.write_text(json.dumps(stored | measured, indent=1) + "\n")
+        for key, result in measured.items():
+            print(f"{key} {result['value']:.3g}  {result.get('peer') or ''}", flush=True)
+    print(OUT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""A learning run as a folder: killed at any moment it goes on exactly, and what does not belong to it is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from made import about, episode, small
+
+from policies.rl import run as run_module
+from policies.rl.episode import SUFFIX, EpisodeError, save_episode
+from policies.rl.learner import Learner
+from policies.rl.run import LearnerRun, RunError, RunFolder
+from policies.rl.weights import WeightsError, load_weights
+from policies.train_state import ResumeError
+
+
+def same(a: Learner, b: Learner) -> bool:
+    pairs = ((a.actor, b.actor), (a.critic, b.critic), (a.target, b.target), (a.gripper, b.gripper))
+    equal = [torch.equal(x, y) for m, n in pairs for x, y in zip(m.parameters(), n.parameters(), strict=True)]
+    return all(equal) and torch.equal(a.log_temperature, b.log_temperature) and a.n_updates == b.n_updates
+
+
+class Dying:
+    """A function that is killed at its third call."""
+
+    def __init__(self, real) -> None:
+        self.real, self.calls = real, 0
+
+    def __call__(self, *args):
+        self.calls += 1
+        if self.calls == 3:
+            raise ConnectionAbortedError("killed")
+        return self.real(*args)
+
+
+@pytest.mark.parametrize("kind", ["residual", "hil"])
+def test_a_learner_killed_at_any_moment_continues_as_if_it_had_not_been(kind, tmp_path, monkeypatch):
+    def run(name: str) -> LearnerRun:
+        folder = RunFolder(tmp_path / name)
+        folder.start(small(kind, gripper=kind == "hil"), about())
+        return LearnerRun(folder)
+
+    whole = run("whole")
+    for k in range(6):
+        whole.folder.write(k, episode(20, seed=k, end=("truncated", "success")[k % 2]))
+    assert whole.poll() == 6
+
+    for when in ("save_learner", "publish"):
+        cut = run(when)
+        for k in range(4):
+            cut.folder.write(k, episode(20, seed=k, end=("truncated", "success")[k % 2]))
+        with monkeypatch.context() as patch, pytest.raises(ConnectionAbortedError):
+            patch.setattr(run_module, when, Dying(getattr(run_module, when)))
+            cut.poll()
+        with open(cut.folder.path / "log.jsonl", "a") as log:
+            log.write('{"episode": "0000')
+        again = run(when)
+        for k in (4, 5):
+            again.folder.write(k, episode(20, seed=k, end=("truncated", "success")[k % 2]))
+        again.poll()
+        assert same(again.learner, whole.learner)
+        assert again.folder.log() == again.journal == whole.journal == whole.folder.log()
+
+
+def test_a_run_whose_demonstrations_or_episodes_have_changed_does_not_go_on(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    run = LearnerRun(folder)
+    folder.write(0, episode(20, rung=0.5))
+    assert run.poll() == 1 and folder.log()[0]["rung"] == 0.5
+    extra = folder.demos / f"0{SUFFIX}"
+    save_episode(extra, episode(5, is_demo=True))
+    with pytest.raises(ResumeError, match="was learnt with demos"):
+        LearnerRun(folder)
+    extra.unlink()
+    (folder.episodes / f"000000{SUFFIX}").unlink()
+    with pytest.raises(RunError, match="is gone, but the learner has learnt from it"):
+        LearnerRun(folder)
+
+
+def test_published_weights_act_as_the_learners_do(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    run = LearnerRun(folder)
+    assert load_weights(tmp_path, about()).version == 0
+    for k in range(3):
+        folder.write(folder.next_number(), episode(20, seed=k))
+    run.poll()
+    published = load_weights(tmp_path, about())
+    x = torch.randn(5, 3), torch.randn(5, 2)
+    assert published.version == run.learner.n_updates > 0
+    assert torch.equal(published.actor(*x)[0], run.learner.actor(*x)[0])
+
+
+def test_bad_episodes_are_set_aside_and_say_why(tmp_path, capsys):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    run = LearnerRun(folder)
+    good = episode(5)
+    for k, (bad, _) in enumerate(refused := [
+        (dataclasses.replace(good, about=about(base="another")), "base 'another'; allowed: 'base'"),
+        (dataclasses.replace(good, about=about(robot="g1")), "robot 'g1'; allowed: 'yam'"),
+        (dataclasses.replace(good, about=about(run="other")), "run 'other'"),
+        (dataclasses.replace(good, observation=np.zeros((6, 9), np.float32)), "observations of 9 numbers; allowed: 3"),
+    ]):  # fmt: skip
+        folder.write(k, bad)
+    (folder.episodes / f"000009{SUFFIX}").write_bytes(b"half a file")
+    folder.write(10, good)
+    assert run.poll() == 1 and folder.next_number() == 11
+    reasons = [path.read_text() for path in sorted(folder.refused.glob("*.txt"))]
+    assert len(reasons) == 5 and len(list(folder.refused.glob(f"*{SUFFIX}"))) == 5
+    said = capsys.readouterr().out
+    for (_, says), reason in zip([*refused, (None, "is no episode")], reasons, strict=True):
+        assert says in reason and says in said
+
+
+def test_a_run_of_another_config_or_base_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    with pytest.raises(RunError, match="holds no run"):
+        folder.read()
+    folder.start(small("residual"), about())
+    with pytest.raises(RunError, match="another config"):
+        folder.start(small("residual", gamma=0.5), about())
+    with pytest.raises(EpisodeError, match="base 'changed'; allowed: 'base'|base 'base'; allowed: 'changed'"):
+        folder.start(small("residual"), about(base="changed"))
+    LearnerRun(folder)
+    with pytest.raises(EpisodeError, match="run"):
+        load_weights(tmp_path, about(run="another"))
+    with pytest.raises(WeightsError, match="start the learner first"):
+        load_weights(tmp_path / "empty")
