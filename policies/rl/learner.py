@@ -88,7 +88,9 @@ class Learner:
         with torch.no_grad():
             noise = torch.randn(batch.action.shape, generator=generator)
             following, log_prob = self.actor(batch.next_observation, batch.next_base, noise)
-            members = torch.randperm(config.n_critics, generator=generator)[: config.n_target_critics]
+            members = None  # all
+            if config.n_target_critics < config.n_critics:
+                members = torch.randperm(config.n_critics, generator=generator)[: config.n_target_critics]
             value = self.target(torch.cat([batch.next_observation, following], -1), members).amin(0)  # (b, 1)
             if config.stochastic and config.backup_entropy:
                 value = value - self.log_temperature.exp() * log_prob[:, None]
