@@ -13,7 +13,7 @@ from policies.statistics import wilson_interval
 
 RUNGS = (0.25, 0.5, 0.75, 1.0)  # of the residual's scale
 MARGIN = 0.05  # below the base's success
-EPISODES_MIN = 8  # on a rung before it is left
+EPISODES_MIN, EPISODES_MAX = 8, 12  # on a rung before it is left; so many of the newest count, since the actor changes
 Z = 1.0  # of the interval of the success on a rung
 
 
@@ -30,7 +30,7 @@ def rung_after(journal: Iterable[Mapping[str, Any]]) -> float:
             continue
         if line["rung"] != RUNGS[k]:
             continue  # made with weights from before the last change
-        here.append(succeeded)
+        here = [*here, succeeded][-EPISODES_MAX:]
         if len(here) < EPISODES_MIN or not base:
             continue
         low, high = wilson_interval(sum(here), len(here), Z)

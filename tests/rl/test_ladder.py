@@ -29,3 +29,11 @@ def test_it_falls_where_it_does_worse_and_waits_where_that_is_not_sure():
     up = BASE + lines("+" * EPISODES_MIN, RUNGS[0])
     assert rung_after(up + lines("-" * EPISODES_MIN, RUNGS[1])) == RUNGS[0]
     assert rung_after(up + lines("+-" * EPISODES_MIN, RUNGS[1])[:EPISODES_MIN]) == RUNGS[1]
+
+
+def test_what_went_well_long_ago_does_not_keep_it_up():
+    up = BASE
+    for rung in RUNGS[:-1]:
+        up = up + lines("+" * EPISODES_MIN, rung)
+    assert rung_after(up + lines("+" * 40, RUNGS[-1])) == RUNGS[-1]
+    assert rung_after(up + lines("+" * 40 + "-" * 10, RUNGS[-1])) == RUNGS[-2]
