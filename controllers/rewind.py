@@ -15,13 +15,14 @@ from controllers.path_memory import PathMemory
 from controllers.rigs import Rig
 
 SLEW = 5.0  # 1/s: the speed along the path is full after 0.2 s
-GAIN = 4.0  # 1/s, of the correction across the path
+GAIN, TURN_GAIN = 4.0, 2.0  # 1/s, of the correction across the path; twice as fast, a G1's wrists swing
 CORRECTION_SHARE = 0.3  # of the rig's pose tolerance: the most that is corrected, per part
 RESIST_SHARE = 0.5  # of the pose tolerance: so far from its aim something holds the robot. An arm's spring of 900 N/m
 # pushes with 27 N there, a G1's hand is 6 cm away; following at full speed needs half of it
 RESIST_S = 0.3  # and for so long
 FADE_S = 1.0  # the distance from pose to reference that a load makes fades with this time constant: slowly enough
 # for the correction to replace it. Hands that hold a box turned by 5.7 degrees with 0.12 s, by 2 with 1 s
+RELEASE_S = 0.15  # once a hand opens there is no load: what was held against it fades with this
 ENTRY_S = 0.4  # nothing counts as resistance so soon
 SEARCH = 40  # nodes around the aim among which the nearest to the robot is looked for
 CLOSED = 0.5  # a grasp more closed than this holds something
@@ -50,7 +51,11 @@ class Rewind:
         self._checked = self._resists > 0.0
         self._entry = self._layout.difference(measured, reference) * self._checked
         self._age = 0.0
-        self._correction = np.zeros(self._layout.rate_dim)
+        self._correction, self._relief = np.zeros(self._layout.rate_dim), np.zeros(self._layout.rate_dim)
+        self._gains = np.full(self._layout.rate_dim, GAIN)
+        for part in self._layout.parts:
+            if part.kind == "rotation":
+                self._gains[part.rates] = TURN_GAIN
         starts = [(i, part.channels.start) for part in self._layout.parts if part.kind != "rotation"
                   for i in range(part.channels.start, part.channels.stop) if i not in rig.grasps]
         self._places = [i for i, _ in starts]  # channels that are lengths or angles, without rotations and grasps
@@ -74,9 +79,10 @@ class Rewind:
         over = self._checked & (np.abs(self._layout.difference(self._path.pose_at(self.way), measured)) > self._resists)
         reason = self._resisted(over, at, speed, dt) or self._move(speed, bool(np.any(over)), dt)
         self._age += dt
-        self._correction = np.clip(self._correction - GAIN * dt * off, -self._most, self._most)
-        fade = float(np.exp(-self._age / FADE_S))
-        target = self._layout.moved(self._path.pose_at(self.way), self._correction + self._entry * fade)
+        self._correction = np.clip(self._correction - self._gains * dt * off, -self._most, self._most)
+        self._entry *= float(np.exp(-dt / FADE_S))
+        self._relief *= float(np.exp(-dt / RELEASE_S))
+        target = self._layout.moved(self._path.pose_at(self.way), self._correction + self._entry + self._relief)
         target[self._grasps] = self._held
         return self._layout.validated(target), reason
 
@@ -124,6 +130,8 @@ class Rewind:
                 return f"{name} was closed here; rewind again opens it"
             self._held = np.where(opens, self._opened(k), self._held)
             self._is_asked = False
+            self._relief = self._relief + self._correction + self._entry
+            self._correction, self._entry = np.zeros_like(self._relief), np.zeros_like(self._relief)
         self.way = max(way, self._path.start)
         if way < self._path.start + END:
             self._speed = 0.0
