@@ -7,26 +7,21 @@ Ctrl-C. Seeds from HELD_OUT_SEED on belong to evaluation and are refused.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from policies.episode_file import read_meta
-from retake.processes import die_with_parent
 from sim.demonstration import Demonstrator, Variation
 from sim.evaluation import chosen_for
 from sim.policy_recording import PolicyRecorder
 from sim.tasks import HELD_OUT_SEED, TASKS
+from sim.workers import over_processes
 
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
-_demonstrator: Demonstrator | PolicyRecorder | None = None  # one per worker process, made by _start_worker
 
 
 class CollectError(ValueError):
@@ -63,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     with _progress() as progress:
         bar = progress.add_task("collect", total=len(missing), outcome="")
         try:
-            for meta in _collect(missing, args.out, args.task, variation, args.policy, args.workers):
+            how = variation, args.task, args.policy, args.out
+            for meta in over_processes(_recording, how, missing, args.workers):
                 outcomes[meta["outcome"]] += 1
                 progress.update(bar, advance=1, outcome=_summary(outcomes))
         except KeyboardInterrupt:
@@ -80,35 +76,9 @@ def finished(root: Path) -> dict[int, str]:
     return {meta["seed"]: meta["outcome"] for meta in metas if meta["outcome"] in ("success", "failure")}
 
 
-def _collect(
-    seeds: list[int], root: Path, task: str, variation: Variation, policy: str, workers: int
-) -> Iterator[dict]:
-    """The episode.json of each seed, in the order in which they finish."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
-    context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
-    pool = ProcessPoolExecutor(min(workers, max(1, len(seeds))), context, _start_worker, (variation, task, policy))
-    try:
-        futures: list[Future] = [pool.submit(_record, seed, root) for seed in seeds]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise CollectError("a worker process died (out of memory?); run the same command again to go on, with fewer "
-                           "--workers if it repeats") from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker(variation: Variation, task: str, policy: str) -> None:
-    global _demonstrator
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its episode stays, marked aborted
-    die_with_parent(os.getppid())()
-    _demonstrator = PolicyRecorder.of(policy, task) if policy else Demonstrator(variation, task)
-
-
-def _record(seed: int, root: Path) -> dict:
-    if _demonstrator is None:
-        raise RuntimeError("the worker has not been started by _start_worker")
-    return _demonstrator.record(seed, root)
+def _recording(variation: Variation, task: str, policy: str, root: Path) -> Callable[[int], dict]:
+    recorder = PolicyRecorder.of(policy, task) if policy else Demonstrator(variation, task)
+    return partial(recorder.record, root=root)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from policies.train_state import STATE_NAME
-from retake.processes import die_with_parent
 from sim.evaluation import Evaluator, Settings
+from sim.workers import over_processes
 
 Outcome = tuple[dict[str, Any], bytes]
-_evaluator: Evaluator | None = None  # one per worker process, made by _start_worker
 
 
 def serially(settings: Settings, seeds: Sequence[int], films: str) -> Iterator[Outcome]:
@@ -38,30 +32,11 @@ def in_processes(settings: Settings, seeds: Sequence[int], films: str, workers: 
     if workers == 1 or len(seeds) <= 1:
         yield from serially(settings, seeds, films)
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited: the workers are the parallelism
-    context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads' locks
-    pool = ProcessPoolExecutor(min(workers, len(seeds)), context, _start_worker, (settings, films))
-    try:
-        for future in as_completed([pool.submit(_run, seed) for seed in seeds]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise ValueError("a worker process died (out of memory?); the same command goes on from here, with fewer "
-                         "--workers if it repeats") from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    yield from over_processes(_evaluation, (settings, films), seeds, workers)
 
 
-def _start_worker(settings: Settings, films: str) -> None:
-    global _evaluator
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its seed is run again
-    die_with_parent(os.getppid())()
-    _evaluator = Evaluator(settings, films)
-
-
-def _run(seed: int) -> Outcome:
-    if _evaluator is None:
-        raise RuntimeError("the worker has not been started by _start_worker")
-    return _evaluator.run(seed)
+def _evaluation(settings: Settings, films: str) -> Callable[[int], Outcome]:
+    return Evaluator(settings, films).run
 
 
 def _files(folder: str) -> dict[str, bytes]:
