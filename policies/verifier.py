@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import nn
 
+from policies.checkpoint import fill, read_weights, replace_file
 from policies.frames import decode_frame
 from policies.statistics import format_rate
 
 FORMAT = 1
 MODEL, DESCRIPTION = "verifier.safetensors", "verifier.json"
-MAX_BYTES = 10_000_000
 
 
 class VerifierError(ValueError):
@@ -128,10 +127,8 @@ def save_verifier(folder: Path, verifier: Verifier) -> str:
         "threshold": verifier.threshold, "false_positive": asdict(verifier.false_positive),
         "false_negative": asdict(verifier.false_negative), "train": verifier.train, "sha256": sha256,
     }  # fmt: skip
-    for name, data in ((MODEL, weights), (DESCRIPTION, (json.dumps(about, indent=1) + "\n").encode())):
-        part = folder / f"{name}.part"
-        part.write_bytes(data)
-        part.replace(folder / name)
+    replace_file(folder / MODEL, weights)
+    replace_file(folder / DESCRIPTION, (json.dumps(about, indent=1) + "\n").encode())
     return sha256
 
 
@@ -145,20 +142,19 @@ def load_verifier(folder: Path, robot: str | None = None, task: str | None = Non
     if not (folder / MODEL).is_file() or not (folder / DESCRIPTION).is_file():
         raise VerifierError(f"{folder} is no verifier; allowed: a folder with {MODEL} and {DESCRIPTION}; make one with "
                             "`retake train-verifier`")
-    data = (folder / MODEL).read_bytes()
     try:
         about = json.loads((folder / DESCRIPTION).read_text())
-        if about["format"] != FORMAT or len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != about["sha256"]:
-            raise ValueError("another format, or weights of another run")
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']}, not {FORMAT}")
         config = VerifierConfig(**{**about["config"], "cameras": tuple(about["config"]["cameras"])})
         if not (0 < config.width * config.height <= 640 * 480 and 0 < config.hidden_dim <= 1024):
             raise ValueError(f"config {about['config']}")
         net = VerifierNet(config)
-        net.load_state_dict(load(data))
-        verifier = Verifier(net.eval(), config, about["robot"], about["task"], float(about["threshold"]),
+        fill(folder / MODEL, net, read_weights(folder / MODEL, about["sha256"], DESCRIPTION))
+        verifier = Verifier(net, config, about["robot"], about["task"], float(about["threshold"]),
                             Rate(**about["false_positive"]), Rate(**about["false_negative"]), about["train"],
                             about["sha256"])
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VerifierError(f"{folder} is damaged ({error}); allowed: the two files of one run of `retake "
                             "train-verifier`; copy both again") from error
     for what, have, wanted in (("robot", verifier.robot, robot), ("task", verifier.task, task)):

@@ -8,10 +8,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from policies import train_verifier
 from policies.episode_file import EpisodeWriter, episode_folder
-from policies.verifier import DESCRIPTION, MODEL, VerifierError, load_verifier
+from policies.verifier import DESCRIPTION, MODEL, VerifierError, load_verifier, save_verifier
 
 FRAME_NS, FRAMES, WIDTH, HEIGHT = 66_000_000, 24, 64, 48
 
@@ -79,6 +80,15 @@ def test_damaged_ones_are_refused(trained, tmp_path, break_it, says):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     break_it(tmp_path)
     with pytest.raises(VerifierError, match=says):
+        load_verifier(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
+    broken = load_verifier(trained)
+    with torch.no_grad():
+        broken.net.head[0].bias[0] = float("nan")
+    save_verifier(tmp_path, broken)
+    with pytest.raises(VerifierError, match="NaN"):
         load_verifier(tmp_path)
 
 
