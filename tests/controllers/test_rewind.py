@@ -8,7 +8,8 @@ import pytest
 from controllers.action_chunk import Refused
 from controllers.authority_core import MS, Authority, AuthorityCore
 from controllers.operators import HELD_NS
-from controllers.path_memory import REWIND_SHARE
+from controllers.path_memory import REWIND_SHARE, PathMemory
+from controllers.rewind import Rewind
 from controllers.rigs import G1, YAM, Rig
 
 TICK, DT = 20 * MS, 0.02
@@ -316,3 +317,53 @@ def test_what_the_policy_wants_is_known_while_a_person_drives() -> None:
     np.testing.assert_allclose(robot.core.policy_action(), wanted)
     robot.tick(20)
     assert robot.core.policy_action() is None  # its chunk has ended
+
+
+class Loaded:
+    """A path along x with a hand closed at half way, and a load that turns the held hand off its reference."""
+
+    TURN, LAG_S = 0.2, 0.1  # rad about x; of the controller
+
+    def __init__(self) -> None:
+        layout, path = YAM.layout, PathMemory(YAM)
+        pose = YAM.home_action.copy()
+        for k in range(150):
+            pose[0], pose[GRIPPER] = YAM.home_action[0] + 0.001 * k, 1.0 if k < 75 else 0.0
+            path.add(pose.copy(), pose)
+        self.layout, self.taken = layout, pose[3:7].copy()
+        self.load = np.zeros(layout.rate_dim)
+        self.load[3] = self.TURN
+        self.measured, reference = pose.copy(), layout.moved(pose, -self.load)
+        self.target = reference
+        self.rewind = Rewind(path, reference, pose, YAM)
+
+    def back(self, seconds: float) -> tuple[float, float]:
+        """Hold it; the largest turn off the path, and of the target from tick to tick, rad."""
+        turns, jumps = [0.0], [0.0]
+        for _ in range(round(seconds / DT)):
+            before = self.target
+            self.target, _ = self.rewind.advance(-1.0, self.measured, DT)
+            load = self.load if self.target[GRIPPER] < 0.5 else np.zeros_like(self.load)
+            aim = self.layout.moved(self.target, load)
+            step = self.layout.difference(self.measured, aim) * (1.0 - np.exp(-DT / self.LAG_S))
+            self.measured = self.layout.moved(self.measured, step)
+            jumps.append(np.linalg.norm(self.layout.difference(before, self.target)[3:6]))
+            turns.append(2.0 * np.arccos(min(1.0, abs(self.measured[3:7] @ self.taken))))
+        return max(turns), max(jumps)
+
+
+def test_a_loaded_hand_hardly_turns_as_the_way_back_begins() -> None:
+    turn, _ = Loaded().back(2.0)
+    assert turn < 0.35 * Loaded.TURN  # 0.66 of it where the offset fades in 0.12 s
+
+
+def test_a_hand_that_opens_is_let_go_without_a_jump_and_soon_free_of_what_was_held_against_the_load() -> None:
+    robot = Loaded()
+    robot.back(9.0)
+    assert robot.rewind.ask()
+    _, jump = robot.back(0.6)
+    assert robot.target[GRIPPER] > 0.5
+    assert jump < 0.2 * Loaded.TURN
+    assert np.linalg.norm(robot.layout.difference(robot.measured, np.r_[robot.measured[:3], robot.taken, 1.0])[3:6]) < (
+        0.1 * Loaded.TURN  # 0.24 where it fades as slowly as at the start
+    )
