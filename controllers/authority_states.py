@@ -45,6 +45,16 @@ class Provenance:
     operator: str = ""
     way_back_s: float = 0.0  # what is left of the path, s; while rewinding
 
+    def pairs(self) -> dict[str, str]:
+        """As topics and recordings have it, beside the reason."""
+        values = {
+            "source": self.source, "policy": self.policy, "chunk_stamp_ns": self.chunk_stamp_ns,
+            "observation_age_ms": round(self.observation_age_ms, 3), "epoch": self.epoch,
+            "clamped": ",".join(self.clamped), "stamp_ns": self.stamp_ns, "segment": self.segment,
+            "operator": self.operator, "way_back_s": round(self.way_back_s, 2),
+        }  # fmt: skip
+        return {name: str(value) for name, value in values.items()}
+
 
 class Segments:
     """Tells the segment of each tick."""

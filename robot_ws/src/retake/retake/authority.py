@@ -200,19 +200,7 @@ class AuthorityNode(Node):
 
 def _provenance_message(provenance: Provenance) -> DiagnosticStatus:
     """Where one reference comes from, as DESIGN's `provenance`."""
-    pairs = {
-        "source": provenance.source,
-        "policy": provenance.policy,
-        "chunk_stamp_ns": provenance.chunk_stamp_ns,
-        "observation_age_ms": round(provenance.observation_age_ms, 3),
-        "epoch": provenance.epoch,
-        "clamped": ",".join(provenance.clamped),
-        "stamp_ns": provenance.stamp_ns,
-        "segment": provenance.segment,
-        "operator": provenance.operator,
-        "way_back_s": round(provenance.way_back_s, 2),
-    }
-    values = [KeyValue(key=key, value=str(value)) for key, value in pairs.items()]
+    values = [KeyValue(key=key, value=value) for key, value in provenance.pairs().items()]
     return DiagnosticStatus(name="reference", message=provenance.reason, values=values)
 
 
