@@ -42,6 +42,8 @@ class ActionLayout:
         self.lower, self.upper, self.speed, self.acceleration = lower, upper, speed, acceleration
         self.parts = _parts(channels)
         self.rate_dim = self.parts[-1].rates.stop
+        self.rate_names = tuple(f"{part.name}[{k}]" for part in self.parts
+                                for k in range(part.rates.stop - part.rates.start))  # left_ee.position[0]
         self.positions = tuple(p.channels for p in self.parts if p.kind == "position")
         self.quats = tuple(p.channels for p in self.parts if p.kind == "rotation")
         self.scalars = tuple(p.channels.start for p in self.parts if p.kind == "scalar")

@@ -44,6 +44,7 @@ class Provenance:
     segment: str = Segment.RESET.value
     operator: str = ""
     way_back_s: float = 0.0  # what is left of the path, s; while rewinding
+    residual: str = ""  # whose correction is added to the chunk (controllers/correction.py)
 
     def pairs(self) -> dict[str, str]:
         """As topics and recordings have it, beside the reason."""
@@ -51,7 +52,7 @@ class Provenance:
             "source": self.source, "policy": self.policy, "chunk_stamp_ns": self.chunk_stamp_ns,
             "observation_age_ms": round(self.observation_age_ms, 3), "epoch": self.epoch,
             "clamped": ",".join(self.clamped), "stamp_ns": self.stamp_ns, "segment": self.segment,
-            "operator": self.operator, "way_back_s": round(self.way_back_s, 2),
+            "operator": self.operator, "way_back_s": round(self.way_back_s, 2), "residual": self.residual,
         }  # fmt: skip
         return {name: str(value) for name, value in values.items()}
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from policies.rl import observation as terms
 from policies.rl.episode import KEEP_GRIPPER, About, RlEpisode
+from policies.rl.observation import Rates
 from policies.timeline import SEGMENTS
 from sim.control_loop import ControlLoop
 from sim.task_env import Task
@@ -67,11 +69,12 @@ class RlEnv:
         self.rates, self.action_range = np.array(rates), np.array(action_range, np.float64)
         if self.action_range.shape != self.rates.shape or not (self.action_range > 0.0).all():
             raise ValueError(f"action_range {action_range}; allowed: {len(rates)} numbers above 0, one per rate")
+        self._own = Rates(self.layout, self.rates, self.action_range)
         self.loop = ControlLoop(task.world)
         self._ticks = round(self.rig.camera_dt / self.rig.reference_dt)
         self._tick_steps = round(self.rig.reference_dt / self.rig.control_dt)
-        self.about = About(self.rig.name, task.name, rate_names(task.rig.layout, rates), observe.name, base.name, run,
-                           tuple(float(r) for r in self.action_range))  # fmt: skip
+        self.about = About(self.rig.name, task.name, self._own.names, observe.name, base.name, run,
+                           tuple(float(r) for r in self.action_range), self.rig.camera_dt)  # fmt: skip
 
     def reset(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The world of `seed`; the first observation (o,) and the base's action (a,)."""
@@ -95,8 +98,7 @@ class RlEnv:
 
     def normalised(self, target: np.ndarray) -> np.ndarray:
         """Action (a,) float32 that leads from the reference to `target` (dim,)."""
-        way = self.layout.difference(self.loop.reference, target)[self.rates]
-        return (way / self.action_range).astype(np.float32)
+        return self._own.action(self.loop.reference, target)
 
     def step(self, action: np.ndarray) -> Step:
         """One camera period by an action (a,), in the channels it does not have by the base."""
@@ -120,29 +122,18 @@ class RlEnv:
             for _ in range(self._tick_steps):
                 self.loop.advance(point)
         task.update()
-        executed = self.layout.difference(before, self.loop.reference)[self.rates] / self.action_range
+        executed = self._own.action(before, self.loop.reference)
         success, failure = task.success(), task.failure()
         is_over = task.world.time >= task.max_episode_s
         terminated = bool(success or failure)
         observation, base = self._look()
-        return Step(observation, base, executed.astype(np.float32), float(success), terminated,
+        return Step(observation, base, executed, float(success), terminated,
                     is_over and not terminated)  # fmt: skip
 
 
-def rate_names(layout: Any, rates: Sequence[int]) -> tuple[str, ...]:
-    """Names of entries of a layout's rate vector, as `left_ee.position[0]`."""
-    names = [f"{part.name}[{k}]" for part in layout.parts for k in range(part.rates.stop - part.rates.start)]
-    return tuple(names[i] for i in rates)
-
-
 def behind(loop: ControlLoop) -> np.ndarray:
-    """(rate_dim,) how far the pose is behind the reference, about 1 at 1 cm, 0.1 rad or 0.1: it is pushed by that."""
-    way = loop.rig.layout.difference(loop.reference, loop.measured_action)
-    scale = np.full(len(way), 0.1)
-    for part in loop.rig.layout.parts:
-        if part.kind == "position":
-            scale[part.rates] = 0.01
-    return np.clip(way / scale, -5.0, 5.0)
+    """(rate_dim,) how far the pose is behind the reference; see policies/rl/observation.py."""
+    return terms.behind(loop.rig.layout, loop.reference, loop.measured_action)
 
 
 class EpisodeBuilder:

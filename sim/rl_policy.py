@@ -10,14 +10,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from policies.checkpoint import load_checkpoint
 from policies.frames import decode_frame
+from policies.rl.observation import feature_dim, features
 from retake.camera_codec import to_jpeg
 from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
-from sim.rl_env import behind
 from sim.task_env import Task
 from sim.tasks import task_spec
 
@@ -33,27 +32,21 @@ class PolicyBase:
         loaded = load_checkpoint(checkpoint, task.rig.name, task.rig.layout.channels)
         self._policy = loaded.policy
         self.name = self.sha256 = loaded.sha256
-        config = self._policy.config
-        self.dim = config.context_dim + len(config.state_channels) + task.rig.layout.rate_dim
+        self.dim = feature_dim(self._policy, task.rig.layout)
         self._drawing = CameraRig(view=task_spec(task.name).view)
 
     def begin(self, seed: int) -> None:
         """Its chunks depend on what it sees alone."""
 
     def __call__(self, loop: ControlLoop) -> np.ndarray:
-        """(dim,) float32: image features in their context, the pose normalised as the policy has it, and how far the
-        reference is ahead of the pose, which tells what the robot touches."""
-        config, policy = self._policy.config, self._policy
+        """(dim,) float32; see policies/rl/observation.py."""
+        config = self._policy.config
         drawn = self._drawing.draw(self._task.world.render_state(), config.cameras)
         jpegs = [to_jpeg(drawn[name]) for name in config.cameras]
         self._pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in jpegs]
         self._state = loop.measured_action
         self._seed = zlib.crc32(b"".join((*jpegs, self._state.tobytes())))
-        state = policy.state_normaliser.encode(self._state)
-        with torch.no_grad():
-            images = torch.from_numpy(np.stack(self._pictures))[None]
-            context = policy.context_of(images, torch.from_numpy(state)[None])[0].numpy()
-        return np.concatenate([context, np.clip(state, -2.0, 2.0), behind(loop)]).astype(np.float32)
+        return features(self._policy, self._rig.layout, self._pictures, self._state, loop.reference)
 
     def chunk(self, reference: np.ndarray) -> np.ndarray:
         """(k, dim): the policy's chunk for what was seen last, at the camera's times."""

@@ -38,6 +38,7 @@ class About:
     base: str  # sha256 of the base policy's weights, or the name of a scripted one
     run: str  # which learning run; "": any
     action_range: tuple[float, ...] = ()  # what 1 means, in each channel's unit per step
+    step_s: float = 0.0  # from one action to the next
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def about_from(values: dict) -> About:
 
 def check_about(found: About, wanted: About) -> None:
     """Raises EpisodeError when an episode belongs to another robot, task, base, observation or run."""
-    for name in ("robot", "task", "channels", "observation", "base", "run", "action_range"):
+    for name in ("robot", "task", "channels", "observation", "base", "run", "action_range", "step_s"):
         have, want = getattr(found, name), getattr(wanted, name)
         if have != want and not (name == "run" and have == ""):
             raise EpisodeError(f"the episode has {name} {have!r}; allowed: {want!r}; use the episodes of this run")

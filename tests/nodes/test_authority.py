@@ -98,6 +98,7 @@ def test_one_reference_per_tick_with_its_provenance(bench: Bench) -> None:
         "segment",
         "operator",
         "way_back_s",
+        "residual",
     }
     assert bench.authority[-1].data == "none"
 

@@ -4,7 +4,8 @@ In: measured_action (50 Hz, each is a tick), action_chunk, teleop_action, rewind
 device's name), episode/event. Out, one per tick with its stamp: reference, provenance, and policy_action while a chunk
 covers the tick; on change: authority, segment (LATCHED); diagnostics 1 Hz. Services: take_over, DEVICE/take_over,
 hand_back, rewind, correct, stop, release_stop. Inputs that stop coming: the reference rests, authority stays. No tick,
-no reference: the controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it.
+no reference: the controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it,
+and for the correction of a residual (retake/correcting.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from controllers.authority_core import FUTURE_NS, MS, AuthorityCore, Provenance
 from controllers.operators import DEVICES
 from controllers.rigs import rig_of
 from retake import conversions, qos
+from retake.correcting import Correcting
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.one_writer import refuse_second_writer
@@ -43,6 +45,7 @@ class Parameters:
     robot: str = field(default="g1", metadata={"description": "whose action channels and limits"})
     lockstep: bool = False  # answer a tick only after the chunk that is due by it
     policy: bool = True  # in lockstep: a policy server is part of the graph
+    residual: bool = False  # the same of a residual
     rac: bool = False  # an episode ends after the intervention: no hand-back within it (RaC's second rule)
 
 
@@ -72,6 +75,8 @@ class AuthorityNode(Node):
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy
         self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
+        self._correcting = Correcting(self, self._core, self._rig, self._diagnostics,
+                                      parameters.lockstep and parameters.residual, self._advance)
         self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.NEWEST)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
         self._policy_hash = ""  # of the policy that answers, for the provenance
@@ -141,7 +146,7 @@ class AuthorityNode(Node):
         if self._pending is None:
             return
         stamp = conversions.stamp_ns(self._pending.header.stamp)
-        if self._lacks_chunk(stamp):
+        if self._lacks_chunk(stamp) or self._correcting.lacks(stamp, self._first_tick_ns):
             return
         message, self._pending = self._pending, None
         try:

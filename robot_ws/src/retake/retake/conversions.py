@@ -105,3 +105,25 @@ def chunk_from(message: JointTrajectory, rig: Rig) -> tuple[np.ndarray, np.ndarr
     actions = np.stack([by_name(message.joint_names, p.positions, rig.layout.channels) for p in message.points])
     offsets = [p.time_from_start.sec * NS_PER_S + p.time_from_start.nanosec for p in message.points]
     return np.array(offsets, dtype=np.int64), actions
+
+
+def correction_message(
+    displacement: np.ndarray, due_ns: int, observation_ns: int, name: str, rig: Rig
+) -> JointTrajectory:
+    """How far (rate_dim,) the reference shall be from the policy's chunks, m and rad, `due_ns` after the observation,
+    which the stamp is; `name`: POLICY+RESIDUAL, the hashes of both."""
+    point = JointTrajectoryPoint(positions=displacement.tolist())
+    point.time_from_start.sec, point.time_from_start.nanosec = divmod(due_ns, NS_PER_S)
+    message = JointTrajectory(joint_names=rig.layout.rate_names, points=[point])
+    message.header.stamp = time_message(observation_ns)
+    message.header.frame_id = name
+    return message
+
+
+def correction_from(message: JointTrajectory, rig: Rig) -> tuple[int, np.ndarray]:
+    """When a correction is due after its stamp, ns, and the displacement (rate_dim,)."""
+    if len(message.points) != 1:
+        raise ValueError(f"{len(message.points)} points, allowed is exactly one")
+    point = message.points[0]
+    due_ns = point.time_from_start.sec * NS_PER_S + point.time_from_start.nanosec
+    return due_ns, by_name(message.joint_names, point.positions, rig.layout.rate_names)
