@@ -24,11 +24,12 @@ from policies.rl.config import RlConfig
 from policies.rl.episode import SUFFIX, save_episode
 from policies.rl.run import LearnerRun, RunFolder
 from policies.rl.weights import load_weights
+from policies.train_evaluation import FIRST_SEED as CURVE_SEED
 from sim.learn_curve import Curve
 from sim.learn_tasks import NO_BASE, Bench, make_bench
 from sim.rl_actor import demonstrate, evaluate, explore
 from sim.rl_operator import Operator
-from sim.tasks import HELD_OUT_SEED, TASKS
+from sim.tasks import TASKS
 
 EXIT_INTERRUPTED = 130
 FIRST_SEED = 1_000  # of the episodes; demonstrations have those before
@@ -154,7 +155,7 @@ class _Run:
         return f"{wins}/{len(newest)} newest succeed{rung}{helped}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:
-        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + self._args.episodes)
+        seeds = range(CURVE_SEED, CURVE_SEED + self._args.episodes)
         found = evaluate(self._bench.env, actor, seeds)
         return sum(won for won, _ in found.values()), len(found)
 

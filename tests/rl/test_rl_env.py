@@ -14,7 +14,7 @@ from sim.arm_experts import InsertExpert
 from sim.arm_insert import ArmInsertTask
 from sim.rl_actor import demonstrate, evaluate, explore
 from sim.rl_env import EpisodeBuilder, RlEnv
-from sim.rl_insert import RATES, BiasedInsertBase, InsertState
+from sim.rl_insert import RATES, BiasedInsertBase, InsertState, aim_error
 from sim.rl_operator import CORRECTION, RECOVERY, Operator
 
 RANGE = np.array([0.015] * 3 + [0.05] * 3)
@@ -115,6 +115,17 @@ def test_the_biased_base_fails_where_it_aims_too_far_off_and_the_unbiased_does_n
     off = RlEnv(task, BiasedInsertBase(task, 0.006), InsertState(task), RATES, RANGE)
     assert all(ok for ok, _ in evaluate(sure, None, range(3)).values())
     assert not any(ok for ok, _ in evaluate(off, None, range(1)).values())
+
+
+def test_what_takes_the_error_away_is_not_held_up_by_the_base(env):
+    for seed in range(2):
+        _, base = env.reset(seed)
+        residual = np.zeros(6, np.float32)
+        residual[:2] = -aim_error(env.task.scene.hole, 0.0034) / RANGE[:2]
+        step = env.step(base + residual)
+        while not (step.terminated or step.truncated):
+            step = env.step(step.base + residual)
+        assert step.reward == 1.0
 
 
 def test_the_last_step_in_time_is_truncated_and_not_terminated(env):
