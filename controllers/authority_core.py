@@ -17,10 +17,10 @@ import numpy as np
 from controllers.action_chunk import Refused, checked_action
 from controllers.authority_states import Authority, Provenance, Segment, Segments
 from controllers.chunk_player import ChunkPlayer
-from controllers.correction import DELAY_NS, Correction
 from controllers.operators import FUTURE_NS, MS, SOMEBODY, TELEOP_LEASE_NS, Operators
 from controllers.path_memory import PathMemory
 from controllers.reference_limiter import EASE_S, ReferenceLimiter
+from controllers.residual_player import DELAY_NS, ResidualPlayer
 from controllers.rewind import Rewind
 from controllers.rigs import Rig
 from controllers.teleop_player import TeleopPlayer
@@ -45,8 +45,8 @@ class AuthorityCore:
         self._rig, self._layout = rig, rig.layout
         self._ends_after_intervention = ends_after_intervention
         self._operators, self._path = Operators(), PathMemory(rig)
-        self.correction = Correction(rig.layout, DELAY_NS if chunk_delay_ns else 0)
-        self._chunks = ChunkPlayer(rig.layout, chunk_delay_ns, self.correction)
+        self.residual = ResidualPlayer(rig.layout, DELAY_NS if chunk_delay_ns else 0)
+        self._chunks = ChunkPlayer(rig.layout, chunk_delay_ns, self.residual)
         self._hands = TeleopPlayer(rig)
         self._rewind: Rewind | None = None
         self._wish: tuple[int, float] | None = None  # stamp and speed of the newest rewind action
@@ -152,13 +152,13 @@ class AuthorityCore:
         """A chunk: actions (n, dim) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
         self._chunks.offer(stamp_ns, offsets_ns, actions, policy, self._tick_ns)
 
-    def offer_correction(self, stamp_ns: int, due_ns: int, displacement: np.ndarray, name: str) -> None:
-        """How far (rate_dim,) the reference shall be from the policy's own chunks; see controllers/correction.py."""
-        self.correction.offer(stamp_ns, due_ns, displacement, name, self._tick_ns)
+    def offer_residual(self, stamp_ns: int, due_ns: int, displacement: np.ndarray, name: str) -> None:
+        """How far (rate_dim,) the reference shall be from the policy's chunks; see controllers/residual_player.py."""
+        self.residual.offer(stamp_ns, due_ns, displacement, name, self._tick_ns)
 
     def enable_residual(self, enabled: bool) -> tuple[bool, str]:
-        """The switch of learnt corrections; off counts from the next tick on."""
-        self.correction.enabled = enabled
+        """The switch of learnt residuals; off counts from the next tick on."""
+        self.residual.enabled = enabled
         return True, f"the residual is {'on' if enabled else 'off'}"
 
     def offer_teleop(self, stamp_ns: int, action: np.ndarray, device: str = SOMEBODY) -> None:

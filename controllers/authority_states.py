@@ -44,7 +44,7 @@ class Provenance:
     segment: str = Segment.RESET.value
     operator: str = ""
     way_back_s: float = 0.0  # what is left of the path, s; while rewinding
-    residual: str = ""  # whose correction is added to the chunk (controllers/correction.py)
+    residual: str = ""  # of whom a residual is added to the chunk (controllers/residual_player.py)
 
     def pairs(self) -> dict[str, str]:
         """As topics and recordings have it, beside the reason."""

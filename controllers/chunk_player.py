@@ -1,5 +1,5 @@
-"""Plays action chunks: the newest that is due, blended from what was played before, and corrected where something
-learnt says so. Pure."""
+"""Plays action chunks: the newest that is due, blended from what was played before, with a learnt residual if there is
+one. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from controllers.action_chunk import Chunk, Refused
 from controllers.action_layout import ActionLayout
 from controllers.authority_states import Provenance
-from controllers.correction import Correction
 from controllers.operators import FUTURE_NS, MS
 from controllers.reference_limiter import ReferenceLimiter
+from controllers.residual_player import ResidualPlayer
 
 BLEND_NS = 200 * MS  # from one chunk to the next
 
@@ -18,16 +18,16 @@ BLEND_NS = 200 * MS  # from one chunk to the next
 class ChunkPlayer:
     """Holds the newest chunk, whoever has authority, and plays it while the policy has."""
 
-    def __init__(self, layout: ActionLayout, delay_ns: int, correction: Correction) -> None:
-        """A chunk is used from `delay_ns` after its observation on; 0 takes it as it comes. `correction` is added."""
-        self._layout, self._delay_ns, self._correction = layout, delay_ns, correction
+    def __init__(self, layout: ActionLayout, delay_ns: int, residual: ResidualPlayer) -> None:
+        """A chunk is used from `delay_ns` after its observation on; 0 takes it as it comes. `residual` is added."""
+        self._layout, self._delay_ns, self._residual = layout, delay_ns, residual
         self.restart()
 
     def restart(self) -> None:
         """Another run of the world."""
         self.newest_ns = -1  # stamp of the newest chunk's observation
         self._newest: Chunk | None = None
-        self._correction.restart()
+        self._residual.restart()
         self.begin(-1)
 
     def begin(self, now_ns: int) -> None:
@@ -36,7 +36,7 @@ class ChunkPlayer:
         self._before: Chunk | np.ndarray | None = None
         self._blend_from_ns = 0
         self._handed_back_ns = now_ns
-        self._correction.begin(now_ns)
+        self._residual.begin(now_ns)
 
     def offer(self, stamp_ns: int, offsets_ns: np.ndarray, actions: np.ndarray, policy: str, now_ns: int) -> None:
         """A chunk: actions (n, dim) at `offsets_ns` (n,) after the observation at `stamp_ns`; or Refused."""
@@ -66,7 +66,7 @@ class ChunkPlayer:
         if s < 1.0:
             start = before.at(now_ns) if isinstance(before, Chunk) else before
             target = self._layout.interpolate(start, target, s * s * (3 - 2 * s))
-        added = self._correction.at(now_ns, chunk.policy)
+        added = self._residual.at(now_ns, chunk.policy)
         if added.displacement is not None:
             target = self._layout.validated(self._layout.moved(target, added.displacement))
         clamped = limiter.follow(target, dt, source_changed=changed or added.has_jumped)

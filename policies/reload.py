@@ -1,4 +1,4 @@
-"""Notices that a checkpoint's folder was written anew, and makes the policy ready beside the one that is at work."""
+"""Notices that a file was written anew, and makes what it is about ready beside what is at work."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from policies.checkpoint import DESCRIPTION
-
 T = TypeVar("T")
 
 
 class Reload(Generic[T]):
     """`poll` now and then; `take` what is ready when it may replace the old one. Both in one thread; loading is
-    another's. A checkpoint that cannot be used is not ready: `refusal` says why until the folder changes again."""
+    another's. What cannot be used is not ready: `refusal` says why until the file changes again."""
 
-    def __init__(self, folder: Path, load: Callable[[], T]) -> None:
-        """`load` may raise ValueError, OSError or RuntimeError for what must not be used."""
-        self._description, self._load = folder / DESCRIPTION, load  # `retake train` writes it last
+    def __init__(self, path: Path, load: Callable[[], T]) -> None:
+        """`path`: what is written last; `load` may raise ValueError, OSError or RuntimeError for what must not be
+        used."""
+        self._path, self._load = path, load
         self._seen = self._look()
         self._loading: threading.Thread | None = None
         self._ready: T | None = None  # the loading thread writes it and the refusal
@@ -53,7 +52,7 @@ class Reload(Generic[T]):
 
     def _look(self) -> tuple[int, int, int] | None:
         try:
-            found = self._description.stat()
+            found = self._path.stat()
         except OSError:  # it is being replaced, or gone: nothing new
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

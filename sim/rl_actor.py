@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
 from policies.rl.config import RlConfig
 from policies.rl.episode import RlEpisode
+from policies.rl.explorer import ActsOn, Explorer, act
 from policies.rl.networks import bounded
 from policies.rl.weights import Published
 from policies.timeline import SEGMENTS
@@ -17,31 +18,6 @@ from sim.rl_operator import Operator
 from sim.tasks import Expert
 
 PERSON = SEGMENTS.index("teleop")
-
-
-class Explorer:
-    """Chooses actions: of the base with uniform noise before anything is learnt, then of the actor with its own."""
-
-    def __init__(self, config: RlConfig, published: Published, seed: int) -> None:
-        self._config, self._published = config, published
-        self._generator = torch.Generator().manual_seed((config.seed << 32) ^ (seed + 1))
-
-    def act(self, observation: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """(a,) float32."""
-        config, proposed = self._config, torch.from_numpy(base)[None]
-        if self._published.version == 0:
-            noise = 2.0 * torch.rand(proposed.shape, generator=self._generator) - 1.0
-            return bounded(proposed + config.warmup_noise * noise, proposed)[0].numpy()
-        noise = torch.randn(proposed.shape, generator=self._generator)
-        return _act(self._published.actor, observation, proposed, noise)
-
-
-ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, ...]]  # an Actor, or as one
-
-
-def _act(actor: ActsOn, observation: np.ndarray, base: torch.Tensor, noise: torch.Tensor | None) -> np.ndarray:
-    with torch.no_grad():
-        return actor(torch.from_numpy(observation)[None], base, noise)[0][0].numpy()
 
 
 def explore(
@@ -92,7 +68,7 @@ def evaluate(
                 proposed = torch.from_numpy(base + rng.uniform(-noise, noise, base.shape).astype(np.float32))
                 action = bounded(proposed, torch.from_numpy(base)).numpy()
             if actor is not None:
-                action = _act(actor, observation, torch.from_numpy(base)[None], None)
+                action = act(actor, observation, base)
             step = env.step(action)
             observation, base = step.observation, step.base
             if step.terminated or step.truncated:

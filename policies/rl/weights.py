@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -26,12 +27,14 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Published:
-    """An actor and its gripper's head in evaluation mode, what they belong to, and how many updates made them."""
+    """An actor and its gripper's head in evaluation mode, what they belong to, how many updates made them, and the
+    sha256 (hex) of all that."""
 
     actor: Actor
     gripper: EnsembleMlp
     about: About
     version: int
+    sha256: str = ""
 
 
 def publish(folder: Path, learner: Learner, about: About) -> None:
@@ -76,4 +79,11 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
         raise WeightsError(f"{path} holds NaN or infinity; allowed: finite weights; start the run again")
     if about is not None:
         check_about(found, about)
-    return Published(actor.eval(), gripper.eval(), found, int(facts["version"]))
+    return Published(actor.eval(), gripper.eval(), found, int(facts["version"]), _digest(metadata["weights"], tensors))
+
+
+def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()

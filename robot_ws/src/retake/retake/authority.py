@@ -5,7 +5,7 @@ device's name), episode/event. Out, one per tick with its stamp: reference, prov
 covers the tick; on change: authority, segment (LATCHED); diagnostics 1 Hz. Services: take_over, DEVICE/take_over,
 hand_back, rewind, correct, stop, release_stop. Inputs that stop coming: the reference rests, authority stays. No tick,
 no reference: the controller then balances at the last one. Lockstep: each tick waits for the chunk that is due by it,
-and for the correction of a residual (retake/correcting.py).
+and for a residual's action (retake/residual_input.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from controllers.authority_core import FUTURE_NS, MS, AuthorityCore, Provenance
 from controllers.operators import DEVICES
 from controllers.rigs import rig_of
 from retake import conversions, qos
-from retake.correcting import Correcting
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 from retake.one_writer import refuse_second_writer
 from retake.parameters import declare
 from retake.realtime import AUTHORITY
+from retake.residual_input import ResidualInput
 from retake.spin import run
 
 INFERENCE_FRAMES = 6  # in lockstep the policy answers every sixth camera frame
@@ -75,7 +75,7 @@ class AuthorityNode(Node):
         self._diagnostics = Diagnostics(self)
         awaits_policy = parameters.lockstep and parameters.policy
         self._policy = Awaited(self, "policy_server", awaits_policy, self._diagnostics, self._advance)
-        self._correcting = Correcting(self, self._core, self._rig, self._diagnostics,
+        self._residual = ResidualInput(self, self._core, self._rig, self._diagnostics,
                                       parameters.lockstep and parameters.residual, self._advance)
         self.create_subscription(JointTrajectory, "measured_action", self._on_measured_action, qos.NEWEST)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
@@ -146,7 +146,7 @@ class AuthorityNode(Node):
         if self._pending is None:
             return
         stamp = conversions.stamp_ns(self._pending.header.stamp)
-        if self._lacks_chunk(stamp) or self._correcting.lacks(stamp, self._first_tick_ns):
+        if self._lacks_chunk(stamp) or self._residual.lacks(stamp, self._first_tick_ns):
             return
         message, self._pending = self._pending, None
         try:

@@ -107,7 +107,7 @@ def chunk_from(message: JointTrajectory, rig: Rig) -> tuple[np.ndarray, np.ndarr
     return np.array(offsets, dtype=np.int64), actions
 
 
-def correction_message(
+def residual_message(
     displacement: np.ndarray, due_ns: int, observation_ns: int, name: str, rig: Rig
 ) -> JointTrajectory:
     """How far (rate_dim,) the reference shall be from the policy's chunks, m and rad, `due_ns` after the observation,
@@ -120,8 +120,8 @@ def correction_message(
     return message
 
 
-def correction_from(message: JointTrajectory, rig: Rig) -> tuple[int, np.ndarray]:
-    """When a correction is due after its stamp, ns, and the displacement (rate_dim,)."""
+def residual_from(message: JointTrajectory, rig: Rig) -> tuple[int, np.ndarray]:
+    """When a residual is due after its stamp, ns, and the displacement (rate_dim,)."""
     if len(message.points) != 1:
         raise ValueError(f"{len(message.points)} points, allowed is exactly one")
     point = message.points[0]

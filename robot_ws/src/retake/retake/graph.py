@@ -13,15 +13,7 @@ from pathlib import Path
 
 from controllers.rigs import Rig, rig_of
 from policies.policy_words import NO_POLICY, checkpoint_folder, is_folder, is_remote, whole
-from retake.arguments import (
-    ARGUMENTS,
-    ENDLESS,
-    TASKS,
-    Argument,
-    Value,
-    as_text,
-    read_arguments,
-)
+from retake.arguments import ARGUMENTS, ENDLESS, TASKS, Argument, Value, as_text, read_arguments
 from retake.camera_choice import read_cameras
 from retake.device_choice import read_devices
 from retake.errors import UserError
@@ -48,6 +40,7 @@ MODULES = {
     "arm_controller": "retake.arm_controller",
     "authority": "retake.authority",
     "policy_server": "retake.policy_server",
+    "residual": "retake.residual",
     "remote_policy": "retake.remote_policy",
     "teleop_web": "retake.teleop_web",
     "teleop_joy": "retake.teleop_joy",
@@ -99,7 +92,8 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     has_policy = values["policy"] != NO_POLICY
     graph = [
         NodeSpec(rig.controller, rig.name, own if rig.arms else time),
-        NodeSpec("authority", rig.name, {**own, "policy": has_policy, "rac": values["rac"]}),
+        NodeSpec("authority", rig.name, {**own, "policy": has_policy, "residual": bool(values["residual"]),
+                                         "rac": values["rac"]}),
         NodeSpec("recorder", rig.name, {**own, "root": str(Path(str(values["root"])).absolute()),
                                         "task": values["task"],
                                         "judge": "operator" if values["episodes"] == 0 else "evaluator"}),
@@ -108,6 +102,8 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
         raise UserError("remote:= is about a server; write policy:=ws://HOST:PORT beside it, or leave it out")
     if has_policy:
         graph.insert(2, _policy(values, rig, own))
+    if values["residual"]:
+        graph.insert(3, _residual(values, rig, own))
     if not values["headless"]:
         graph.append(NodeSpec("teleop_web", rig.name, {
             "use_sim_time": time["use_sim_time"], "robot": rig.name, "port": values["port"],
@@ -139,6 +135,16 @@ def _policy(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> 
                         "lockstep:=false, or policy:=FOLDER")
     asked = {**read_remote(str(values["remote"])), "address": policy}
     return NodeSpec("remote_policy", rig.name, {"use_sim_time": own["use_sim_time"], "robot": rig.name, **asked})
+
+
+def _residual(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -> NodeSpec:
+    """The node that corrects the policy as it was learnt."""
+    policy = str(values["policy"])
+    if not is_folder(policy):
+        raise UserError(f"residual:={values['residual']} corrects a checkpoint of ours; write policy:=FOLDER, the one "
+                        "that it was learnt on, or leave it out")
+    told = {"residual": whole(str(values["residual"])), "policy": whole(policy), "explore": values["explore"]}
+    return NodeSpec("residual", rig.name, {**own, **told})
 
 
 def owns_clock(robot: Value) -> bool:

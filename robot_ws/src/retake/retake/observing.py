@@ -28,24 +28,33 @@ class Observing:
     Any thread may set it; the next message then starts a new pairing."""
 
     def __init__(self, node: Node, rig: Rig, diagnostics: Diagnostics, on_observation: Callable[[Observation], None],
-                 on_restart: Callable[[], None], on_state: Callable[[np.ndarray], None] = lambda _: None) -> None:
-        """`on_restart`: the world began anew at `world_start_ns`; what was asked before is about another one."""
-        self._node, self._rig, self._diagnostics = node, rig, diagnostics
+                 on_restart: Callable[[], None], on_state: Callable[[np.ndarray], None] = lambda _: None,
+                 frames: int = INFERENCE_FRAMES) -> None:
+        """`on_restart`: the world began anew at `world_start_ns`; what was asked before is about another one. `frames`
+        of a camera from one observation to the next."""
+        self._node, self._rig, self._diagnostics, self._frames = node, rig, diagnostics, frames
         self._on_observation, self._on_restart, self._on_state = on_observation, on_restart, on_state
         self.wanted: tuple[str, ...] = ()
         self.world_start_ns = 0
+        self._listening: set[str] = set()  # to these cameras
         self._pairing: ObservationPairing | None = None
         self._lockstep = False
         self._restarts = 0  # of the pairing, that were told
         self._waiting_since: float | None = None
 
     def subscribe(self, cameras: tuple[str, ...], lockstep: bool = False) -> None:
-        """Listen to these cameras, whichever of them are wanted, and to the state."""
+        """Listen to these cameras, whichever of them are wanted, and to the state. Once."""
         self._lockstep = lockstep
-        for camera in cameras:
-            topic = f"camera/{camera}/color/image_raw/compressed"
-            self._node.create_subscription(CompressedImage, topic, self._image_callback(camera), qos.CAMERA)
+        self.listen(cameras)
         self._node.create_subscription(JointTrajectory, "measured_action", self._on_measured, qos.STREAM)
+
+    def listen(self, cameras: tuple[str, ...]) -> None:
+        """Listen to these cameras too; in the executor's thread."""
+        for camera in cameras:
+            if camera not in self._listening:
+                self._listening.add(camera)
+                topic = f"camera/{camera}/color/image_raw/compressed"
+                self._node.create_subscription(CompressedImage, topic, self._image_callback(camera), qos.CAMERA)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -93,7 +102,7 @@ class Observing:
         """The pairing of the wanted cameras."""
         wanted = self.wanted
         if wanted and (self._pairing is None or self._pairing.cameras != wanted):
-            period_ns = INFERENCE_FRAMES * round(self._rig.camera_dt * 1e9)
+            period_ns = self._frames * round(self._rig.camera_dt * 1e9)
             self._pairing, self._restarts = ObservationPairing(wanted, self._lockstep, period_ns), 0
         return self._pairing
 

@@ -15,6 +15,7 @@ import json
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from std_msgs.msg import Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import rig_of
+from policies.checkpoint import DESCRIPTION
 from policies.chunk import chunk_times_ns
 from policies.executed import Executed
 from policies.execution import MODES, ChunkExecution, ExpectedLatency
@@ -79,15 +81,15 @@ class Ready:
 class PolicyServer(Node):
     """Hands observations to the policy, publishes what it answers."""
 
-    def __init__(self) -> None:
-        super().__init__("policy_server")
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__("policy_server", **node_options)
         self.parameters = parameters = declare(self, Parameters)
         self._rig = rig_of(parameters.robot)
         torch.set_num_threads(parameters.threads)
         self._ready = self._load()
         self._latency = ExpectedLatency(self._ready.warm_s + self._rig.camera_dt)  # the worker's
         folder = self._ready.chosen.folder
-        self._reload = Reload(folder, self._load) if parameters.reload and folder is not None else None
+        self._reload = Reload(folder / DESCRIPTION, self._load) if parameters.reload and folder is not None else None
         self._authority = ""  # who has it; empty: not heard yet
         self._in_episode = False
         self._states = 0
@@ -128,6 +130,7 @@ class PolicyServer(Node):
     def _begin(self, ready: Ready) -> None:
         """This policy answers from now on."""
         self._ready, chosen, config = ready, ready.chosen, ready.chosen.policy.config
+        self._observing.listen(config.cameras)
         self._observing.wanted = config.cameras
         self._policy.publish(String(data=chosen.sha256[:16]))
         self.diagnostics.set("policy_sha256", chosen.sha256)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Imu, JointState
-from std_msgs.msg import Float64, String
+from std_msgs.msg import Bool, Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 TOPICS: dict[str, type] = {
@@ -16,8 +16,9 @@ TOPICS: dict[str, type] = {
     "action_chunk": JointTrajectory, "teleop_action": JointTrajectory, "rewind_action": JointTrajectory,
     "policy_action": JointTrajectory, "training_distance": Float64, "authority": String, "segment": String,
     "provenance": DiagnosticStatus, "ground_truth/task": String, "diagnostics": DiagnosticArray,
+    "residual_action": JointTrajectory, "residual": String, "residual/enabled": Bool,
 }
-LATCHED = ("authority", "segment")
+LATCHED = ("authority", "segment", "residual", "residual/enabled")
 SEVERAL_WRITERS = ("diagnostics", "teleop_action", "rewind_action")  # one for each device
 
 

@@ -1,8 +1,8 @@
-"""A learnt correction beside the chunks of a policy: how far the reference shall be from where they lead. Pure.
+"""A learnt residual beside the chunks of a policy: how far the reference shall be from where they lead. Pure.
 
 The chunks stay as they are. While the switch is on, a displacement inside fixed bounds is added to what they say; it
 moves linearly to the newest one that came, and back to none when no more come. Off, or a displacement of zero, and the
-chunks are played bit by bit. A correction made for another policy is never added.
+chunks are played bit by bit. A residual that was learnt on another policy is never added.
 """
 
 from __future__ import annotations
@@ -15,12 +15,23 @@ from controllers.action_chunk import Refused
 from controllers.action_layout import ActionLayout
 from controllers.operators import FUTURE_NS, MS
 
-BOUND_M, BOUND_RAD = 0.02, 0.15  # per axis, whatever was learnt; scalars, such as a gripper, are not corrected
-LEASE_NS = 300 * MS  # after a correction was due without a next one
+BOUND_M, BOUND_RAD = 0.02, 0.15  # per axis, whatever was learnt; scalars, such as a gripper, are never displaced
+LEASE_NS = 300 * MS  # after a displacement was due without a next one
 BACK_NS = 200 * MS  # in which what is left of it goes
 RAMP_MIN_NS = 40 * MS  # one that came late is approached no faster
 DELAY_NS = 40 * MS  # in lockstep one counts so long after its observation, whenever it came
-JOINED = "+"  # between the policy's name and the correction's
+JOINED = "+"  # between the policy's name and the residual's
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """At one tick: the displacement (rate_dim,), None for nothing at all; the hash of whose it is, empty for nobody's;
+    the parts that the bound cut; whether it was left off at once, so that what is asked for has jumped."""
+
+    displacement: np.ndarray | None
+    name: str = ""
+    clipped: tuple[str, ...] = ()
+    has_jumped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +46,11 @@ class _Aim:
     clipped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """At one tick: the displacement (rate_dim,), None for nothing at all; the hash of whose it is, empty for nobody's;
-    the parts that the bound cut; whether it was left off at once, so that what is asked for has jumped."""
-
-    displacement: np.ndarray | None
-    name: str = ""
-    clipped: tuple[str, ...] = ()
-    has_jumped: bool = False
-
-
-class Correction:
+class ResidualPlayer:
     """The switch, the newest displacement and what there is of it now."""
 
     def __init__(self, layout: ActionLayout, delay_ns: int = 0) -> None:
-        """A correction counts from `delay_ns` after its observation on; 0 takes it as it comes."""
+        """A displacement counts from `delay_ns` after its observation on; 0 takes it as it comes."""
         self.enabled = True
         self.bound = np.zeros(layout.rate_dim)  # m or rad
         for part in layout.parts:
@@ -73,7 +73,7 @@ class Correction:
         self._has_some = False  # was added at the newest tick
 
     def offer(self, stamp_ns: int, due_ns: int, displacement: np.ndarray, name: str, now_ns: int) -> None:
-        """A displacement (rate_dim,) m and rad to be reached at `due_ns`, by `name`: POLICY+CORRECTION, hashes.
+        """A displacement (rate_dim,) m and rad to be reached at `due_ns`, by `name`: POLICY+RESIDUAL, hashes.
 
         Raises:
             Refused: it is out of order, late, not finite, or for no policy.
@@ -85,17 +85,17 @@ class Correction:
         if due_ns + LEASE_NS <= now_ns:
             raise Refused(f"stale: it was due {(now_ns - due_ns) / MS:.0f} ms ago, allowed are {LEASE_NS / MS:.0f} ms")
         if displacement.shape != self.bound.shape or not np.isfinite(displacement).all():
-            raise Refused(f"a correction must be {self.bound.shape} finite numbers, {displacement.shape} came")
+            raise Refused(f"a residual must be {self.bound.shape} finite numbers, {displacement.shape} came")
         policy, _, own = name.partition(JOINED)
         if not policy or not own:
-            raise Refused(f"a correction of {name!r}; allowed: POLICY{JOINED}CORRECTION, the hashes of both")
+            raise Refused(f"a residual of {name!r}; allowed: POLICY{JOINED}RESIDUAL, the hashes of both")
         inside = np.clip(displacement, -self.bound, self.bound)
         clipped = tuple(f"residual {part.name}" for part in self._layout.parts
                         if np.any(inside[part.rates] != displacement[part.rates]))  # fmt: skip
         self.newest_ns = stamp_ns
         self._newest = _Aim(stamp_ns, due_ns, inside, policy, own, clipped)
 
-    def at(self, now_ns: int, policy: str) -> Applied:
+    def at(self, now_ns: int, policy: str) -> Added:
         """What to add now to a chunk of `policy`, after the ticks before."""
         newest = self._newest
         if newest is not None and newest is not self._aim and self._counts(newest, now_ns):
@@ -105,10 +105,10 @@ class Correction:
         if aim is None or not self.enabled or aim.policy != policy or now_ns >= aim.due_ns + LEASE_NS + BACK_NS:
             had_some, self._has_some = self._has_some, False
             self._aim, self._from_ns, self._from = None, now_ns, np.zeros_like(self._from)
-            return Applied(None, has_jumped=had_some)
+            return Added(None, has_jumped=had_some)
         displacement = self._between(now_ns)
         self._has_some = bool(displacement.any())
-        return Applied(displacement if self._has_some else None, aim.name, aim.clipped)
+        return Added(displacement if self._has_some else None, aim.name, aim.clipped)
 
     def _counts(self, aim: _Aim, now_ns: int) -> bool:
         return aim.stamp_ns > self._begun_ns and now_ns >= aim.stamp_ns + self._delay_ns

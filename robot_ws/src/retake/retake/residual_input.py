@@ -1,6 +1,6 @@
-"""The authority's side of a learnt residual: its corrections in, its switch, and in lockstep the wait for it.
+"""The authority's side of a learnt residual: its actions in, its switch, and in lockstep the wait for them.
 
-In: correction (STREAM; conversions.correction_message) and residual (LATCHED JSON: what the node `residual` uses).
+In: residual_action (STREAM; conversions.residual_message) and residual (LATCHED JSON: what the node `residual` uses).
 Out: residual/enabled (LATCHED). Service: residual/enable (SetBool).
 """
 
@@ -15,31 +15,31 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.authority_core import AuthorityCore
-from controllers.correction import DELAY_NS
+from controllers.residual_player import DELAY_NS
 from controllers.rigs import Rig
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.lockstep import Awaited
 
 
-class Correcting:
-    """A border around `core.correction`."""
+class ResidualInput:
+    """A border around `core.residual`."""
 
     def __init__(self, node: Node, core: AuthorityCore, rig: Rig, diagnostics: Diagnostics, awaits: bool,
                  advance: Callable[[], None]) -> None:  # fmt: skip
         """`awaits`: in lockstep, and there is a residual; `advance` when something came that a tick waits for."""
         self._node, self._core, self._rig, self._diagnostics, self._advance = node, core, rig, diagnostics, advance
         self._first_ns = -1
-        self._period_ns = 0  # from one correction to the next; 0: not told yet
+        self._period_ns = 0  # from one action to the next; 0: not told yet
         self._enabled = node.create_publisher(Bool, "residual/enabled", qos.CHANGES)
         self._answers = Awaited(node, "residual", awaits, diagnostics, advance)
-        node.create_subscription(JointTrajectory, "correction", self._on_correction, qos.STREAM)
+        node.create_subscription(JointTrajectory, "residual_action", self._on_action, qos.STREAM)
         node.create_subscription(String, "residual", self._on_residual, qos.LATCHED)
         node.create_service(SetBool, "residual/enable", self._on_enable)
         self._say()
 
     def lacks(self, stamp_ns: int, first_ns: int) -> bool:
-        """True in lockstep while the correction that is due by the tick at `stamp_ns` may still come; `first_ns` was
+        """True in lockstep while the action that is due by the tick at `stamp_ns` may still come; `first_ns` was
         the first tick of this world."""
         if first_ns != self._first_ns:
             self._first_ns = first_ns
@@ -47,18 +47,18 @@ class Correcting:
         if self._period_ns == 0:
             return self._answers.should_wait()
         due = (stamp_ns - DELAY_NS) // self._period_ns * self._period_ns
-        if due < first_ns or self._core.correction.newest_ns >= due:
+        if due < first_ns or self._core.residual.newest_ns >= due:
             return False
         return self._answers.should_wait()
 
-    def _on_correction(self, message: JointTrajectory) -> None:
+    def _on_action(self, message: JointTrajectory) -> None:
         stamp = conversions.stamp_ns(message.header.stamp)
         try:
-            due_ns, displacement = conversions.correction_from(message, self._rig)
-            self._core.offer_correction(stamp, stamp + due_ns, displacement, message.header.frame_id)
+            due_ns, displacement = conversions.residual_from(message, self._rig)
+            self._core.offer_residual(stamp, stamp + due_ns, displacement, message.header.frame_id)
         except ValueError as error:
-            return self._diagnostics.refuse("correction", str(error))
-        self._diagnostics.count("correction")
+            return self._diagnostics.refuse("residual_action", str(error))
+        self._diagnostics.count("residual_action")
         self._answers.answered()
         self._advance()
 
@@ -76,6 +76,6 @@ class Correcting:
         return response
 
     def _say(self) -> None:
-        enabled = self._core.correction.enabled
+        enabled = self._core.residual.enabled
         self._enabled.publish(Bool(data=enabled))
         self._diagnostics.set("residual", "on" if enabled else "off")

@@ -1,4 +1,4 @@
-"""A learnt correction beside the chunks: nothing where it is off or zero, bounded and without a jump where it is on."""
+"""A learnt residual beside the chunks: nothing where it is off or zero, bounded and without a jump where it is on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from controllers.action_chunk import Refused
 from controllers.authority_core import AuthorityCore
-from controllers.correction import BACK_NS, BOUND_M, BOUND_RAD, LEASE_NS, MS
+from controllers.residual_player import BACK_NS, BOUND_M, BOUND_RAD, LEASE_NS, MS
 from controllers.rigs import YAM
 
 TICK, STEP, START = 20 * MS, 120 * MS, 2_000 * MS
@@ -47,15 +47,15 @@ class Bench:
             self.now += TICK
         return self.provenance
 
-    def correct(self, values: np.ndarray, name: str = NAME, stamp: int | None = None) -> None:
+    def displace(self, values: np.ndarray, name: str = NAME, stamp: int | None = None) -> None:
         stamp = self.now - TICK if stamp is None else stamp
-        self.core.offer_correction(stamp, stamp + STEP, values, name)
+        self.core.offer_residual(stamp, stamp + STEP, values, name)
 
     def run(self, ticks: int, values: np.ndarray | None, name: str = NAME) -> np.ndarray:
-        """References (ticks, dim) with a new correction every 120 ms."""
+        """References (ticks, dim) with a new residual every 120 ms."""
         for k in range(ticks):
             if values is not None and k % 6 == 0:
-                self.correct(values, name)
+                self.displace(values, name)
             self.tick()
         return np.array(self.references[-ticks:])
 
@@ -130,7 +130,7 @@ def test_nothing_from_before_a_hand_back_counts() -> None:
     bench.core.hand_back()
     bench.core.offer_chunk(bench.now - TICK // 2, *chunk(), policy="base")
     assert bench.tick().residual == "" and bench.provenance.policy == "base"
-    bench.correct(displacement(0.0, 0.02))
+    bench.displace(displacement(0.0, 0.02))
     assert bench.tick().residual == "residual"
 
 
@@ -141,7 +141,7 @@ def test_nothing_from_before_a_hand_back_counts() -> None:
 def test_bad_ones_are_refused(change: dict, says: str) -> None:
     bench = Bench()
     with pytest.raises(Refused, match=says):
-        bench.correct(**{"values": displacement(), **change})
-    bench.correct(displacement())
+        bench.displace(**{"values": displacement(), **change})
+    bench.displace(displacement())
     with pytest.raises(Refused, match="out of order"):
-        bench.correct(displacement())
+        bench.displace(displacement())

@@ -1,0 +1,37 @@
+"""Actions of an actor: as it is deployed, and as it explores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from policies.rl.config import RlConfig
+from policies.rl.networks import bounded
+from policies.rl.weights import Published
+
+ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, ...]]  # an Actor, or as one
+
+
+def act(actor: ActsOn, observation: np.ndarray, base: np.ndarray, noise: torch.Tensor | None = None) -> np.ndarray:
+    """(a,) float32: the total action for an observation (o,) and the base's action (a,)."""
+    with torch.no_grad():
+        return actor(torch.from_numpy(observation)[None], torch.from_numpy(base)[None], noise)[0][0].numpy()
+
+
+class Explorer:
+    """Chooses actions: of the base with uniform noise before anything is learnt, then of the actor with its own."""
+
+    def __init__(self, config: RlConfig, published: Published, seed: int) -> None:
+        self._config, self._published = config, published
+        self._generator = torch.Generator().manual_seed((config.seed << 32) ^ (seed + 1))
+
+    def act(self, observation: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """See `act`."""
+        if self._published.version == 0:
+            proposed = torch.from_numpy(base)[None]
+            noise = 2.0 * torch.rand(proposed.shape, generator=self._generator) - 1.0
+            return bounded(proposed + self._config.warmup_noise * noise, proposed)[0].numpy()
+        noise = torch.randn((1, len(base)), generator=self._generator)
+        return act(self._published.actor, observation, base, noise)
