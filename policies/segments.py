@@ -78,9 +78,9 @@ def weighted_spans(meta: dict, weights: dict[str, float]) -> list[tuple[Span, fl
 def choose(episode: CachedEpisode, meta: dict, weights: dict[str, float]) -> Chosen:
     """The frames of an episode that are learnt from.
 
-    Where what is kept ends before the episode does (a person takes over, the policy gets the hand back), chunks hold
-    the last action that is kept, as they do at the end of an episode, and frames are left out whose chunk would do so
-    while it is being executed: nothing is learnt of what follows.
+    Where what is kept ends before the task does (a person takes over, the policy gets the hand back, the episode is
+    truncated, as after a person's help), chunks hold the last action that is kept, as they do at the end of an episode,
+    and frames are left out whose chunk would do so while it is being executed: nothing is learnt of what follows.
     """
     spans = weighted_spans(meta, weights)
     starts = np.array([span.start_ns for span, _ in spans], np.int64)
@@ -93,8 +93,8 @@ def choose(episode: CachedEpisode, meta: dict, weights: dict[str, float]) -> Cho
         label = np.arange(len(label_ns))
         if first > 0:  # from the newest label at its start
             label = label[max(0, np.searchsorted(label_ns, starts[first], side="right") - 1) :]
-        if last < len(spans) - 1:
-            end_ns = starts[last + 1]
+        if last < len(spans) - 1 or meta.get("end") == "truncated":
+            end_ns = spans[last][0].end_ns
             here, label = here[stamps[here] + EXECUTED_NS <= end_ns], label[label_ns[label] < end_ns]
         if len(here) and len(label):
             frames.append(here)

@@ -52,13 +52,14 @@ class PickExpert:
     """Above the cube, down, close, up, over the bin, open."""
 
     HOVER, CARRY_Z = 0.06, 0.125  # m above the cube; of a carried cube's hand
-    GRIPPED_S = 0.35
+    GRIPPED_S, LIFTED = 0.35, 0.01  # s; m above where it lay
 
     def __init__(self, task: ArmPickTask, measured: np.ndarray, seed: int = 0) -> None:
         """`seed` varies the pace, so that demonstrations differ."""
         rng = np.random.default_rng([seed, 0xE1])
         self._task, self._hand = task, Hand(measured, PACE * float(rng.uniform(0.85, 1.15)))
-        self._closing_s = 0.0
+        is_lifted = task.cube.position[2] > task.scene.half + self.LIFTED
+        self._closing_s = 2 * self.GRIPPED_S if is_lifted else 0.0  # whoever begins with the cube in the hand goes on
         self.phase = "hover"
 
     def act(self, measured: np.ndarray, dt: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from controllers.authority_states import Provenance
 from controllers.rigs import Rig
 from policies.episode_file import EpisodeWriter, typestore
 from retake.camera_codec import optical_frame, to_jpeg
@@ -33,8 +34,24 @@ class EpisodeLog:
         self.writer.write(f"{self._namespace}/joint_states", "sensor_msgs/msg/JointState", message)
 
     def vector(self, name: str, action: np.ndarray, stamp_ns: int) -> None:
-        """`measured_action`, `reference` or `expert_action`, (dim,)."""
+        """`measured_action`, `reference`, `policy_action` or `expert_action`, (dim,)."""
         self.writer.write_vector(f"{self._namespace}/{name}", self._channels, action, stamp_ns)
+
+    def change(self, name: str, value: str, stamp_ns: int) -> None:
+        """`authority` or `segment`, where it differs from before; into episode.json too."""
+        timeline = self.writer.meta[{"authority": "authority", "segment": "segments"}[name]]
+        if timeline and timeline[-1][1] == value:
+            return
+        timeline.append([stamp_ns, value])
+        message = self._types["std_msgs/msg/String"](value)
+        self.writer.write(f"{self._namespace}/{name}", "std_msgs/msg/String", message, stamp_ns)
+
+    def provenance(self, provenance: Provenance) -> None:
+        """Where the reference of a tick comes from."""
+        pairs = [self._types["diagnostic_msgs/msg/KeyValue"](*pair) for pair in provenance.pairs().items()]
+        status = self._types["diagnostic_msgs/msg/DiagnosticStatus"](0, "reference", provenance.reason, "", pairs)
+        topic = f"{self._namespace}/provenance"
+        self.writer.write(topic, "diagnostic_msgs/msg/DiagnosticStatus", status, provenance.stamp_ns)
 
     def pictures(self, render_state: np.ndarray, stamp_ns: int) -> None:
         """Draws and writes one frame of each camera with its calibration."""

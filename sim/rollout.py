@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from controllers.action_chunk import Refused
-from controllers.authority_core import AuthorityCore
+from controllers.authority_core import AuthorityCore, Provenance
 from policies.chunk import chunk_times_ns
 from policies.executed import Executed
 from policies.inference import Answer
@@ -43,6 +43,18 @@ class Execution(Protocol):
 
     def answer(self, observation: Observation, executed: Executed, latency_s: float) -> Answer:
         """The chunk for an observation, given what was executed up to it and how late the chunk will count."""
+
+
+class Person(Protocol):
+    """Who watches the policy and may help it."""
+
+    @property
+    def drives(self) -> bool: ...
+    @property
+    def has_ended(self) -> bool: ...
+    def act(self, core: AuthorityCore, now_ns: int, measured: np.ndarray, reference: np.ndarray, said: str) -> None:
+        """What their hands do before a tick is answered: the pose the robot has, and of the tick before the reference
+        (dim,) and what the authority said."""
 
 
 @dataclass(frozen=True)
@@ -104,32 +116,37 @@ class Rollout:
         """The world of `seed`, at its first tick; nobody commands."""
         self.task.randomise(seed)
         self._loop.reset()
-        self._seed, self._core = seed, AuthorityCore(self.rig)
+        self._seed, self.core = seed, AuthorityCore(self.rig)
+        self._person: Person | None = None
         self._pending: tuple[int, tuple[int, np.ndarray, np.ndarray]] | None = None  # when a chunk counts, and it
         self._executed: list[tuple[int, np.ndarray, int]] = []  # stamp, reference, stamp of the chunk
-        self._held_ticks = self._refused = 0
-        self._refusal = ""
+        self._held_ticks, self._refused, self._refusal = 0, 0, ""
+        self.provenance = Provenance(self.stamp_ns, "hold")  # of the newest reference
         self.task.update()
         self._tick()
 
-    def attempt(self, execution: Execution) -> tuple[str, float]:
+    def attempt(self, execution: Execution, person: Person | None = None) -> tuple[str, float]:
         """Hand back to the policy and let it go on until success, failure or its time is over: why, and after how many
-        seconds since the hand-back."""
+        seconds since the hand-back. A `person` may take over, which takes none of its time, and end it: `ended`."""
         self._take_over()
         execution.begin()
-        began_ns = self.stamp_ns
+        self._person, began_ns, helped_ns = person, self.stamp_ns, 0
         while True:
             self.step(execution)
             elapsed_ns = self.stamp_ns - began_ns
+            if person is not None:
+                helped_ns += self._step_ns * person.drives
+                if person.has_ended:
+                    return "ended", elapsed_ns * 1e-9
             if (self.stamp_ns - self._start_ns) % JUDGE_NS:
                 continue
             why = "success" if self.task.success() else self.task.failure()
-            if why or elapsed_ns > self._limit_ns:
+            if why or elapsed_ns - helped_ns > self._limit_ns:
                 return why or "timeout", elapsed_ns * 1e-9
 
     def _take_over(self) -> None:
         """Who comes now commands; stopped in between, so that no chunk from before counts."""
-        for request in (self._core.stop, self._core.release_stop, self._core.hand_back):
+        for request in (self.core.stop, self.core.release_stop, self.core.hand_back):
             request()
         self._pending = None
 
@@ -138,7 +155,7 @@ class Rollout:
         self._take_over()
         self._advance()
         offsets_ns = np.arange(len(actions)) * round(dt_s * 1e9)
-        self._core.offer_chunk(self.stamp_ns, offsets_ns, actions)
+        self.core.offer_chunk(self.stamp_ns, offsets_ns, actions)
         ends_ns = self.stamp_ns + int(offsets_ns[-1])
         while self.stamp_ns < ends_ns:
             self._advance()
@@ -211,11 +228,14 @@ class Rollout:
         if self._pending is not None and now >= self._pending[0]:
             chunk, self._pending = self._pending[1], None
             try:
-                self._core.offer_chunk(*chunk)
+                self.core.offer_chunk(*chunk)
             except Refused as refused:
                 self._refuse(str(refused))
         self._measured = self._loop.measured_action
-        reference, provenance = self._core.tick(now, self._measured)
+        if self._person is not None:
+            self._person.act(self.core, now, self._measured, self.reference, self.provenance.reason)
+        reference, provenance = self.core.tick(now, self._measured)
+        self.provenance = provenance
         self._held_ticks += provenance.source == "hold" and provenance.chunk_stamp_ns > 0
         self._executed.append((now, reference, provenance.chunk_stamp_ns))
         if self.on_tick is not None:

@@ -1,0 +1,187 @@
+"""A scripted person beside a robot whose policy acts: sees late that something goes wrong, takes over, helps, lets go.
+
+Two ways to help. `rac` (arXiv 2509.07953): first back along the robot's own path to where things were well, there on
+to the next stage, and with that the episode ends. `hg-dagger` (arXiv 1810.02890): on from wherever the robot is to the
+next stage, then the policy goes on.
+
+The person reaches the robot through a desk and sees it in a Sight; both are the same whether the authority runs in this
+process or behind topics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+
+from controllers.rigs import Rig
+from sim.progress import Eye, Progress
+
+RAC, HG_DAGGER = "rac", "hg-dagger"
+STYLES = (RAC, HG_DAGGER)
+REACTION_S = (0.3, 0.5)  # between what there is to see and the hand's first motion
+NEXT_S = 0.25  # between two things that a hand does
+BACK_M = 0.05  # so far behind where it went wrong things were well
+THERE_M = 0.015  # nearer than this is there
+AIM_M = 0.002  # standard deviation of where a person's hand aims, per intervention and direction
+SURE_S = 0.6  # the next stage is reached for so long
+PATIENCE_S = 12.0  # of going back, and of helping
+
+
+class Desk(Protocol):
+    """What a person's hands reach."""
+
+    def ask(self, service: str) -> bool:
+        """take_over, rewind, correct or hand_back; whether it was done."""
+
+    def stream(self, action: np.ndarray) -> None:
+        """Where the person's hands are, (dim,); one a tick."""
+
+    def hold(self, speed: float) -> None:
+        """The rewind button, -1 (back) to 1; one a tick."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a person sees at a tick: the pose the robot has and the reference (dim,), and what the panel says."""
+
+    now_s: float
+    measured: np.ndarray
+    reference: np.ndarray
+    reason: str
+
+
+class Phase(Enum):
+    """What the person is doing."""
+
+    WATCH = "watch"
+    BACK = "back"
+    GRIP = "grip"
+    HELP = "help"
+    DONE = "done"
+    GAVE_UP = "gave up"
+
+
+class Trouble:
+    """Tells when there is something to see: the robot goes the wrong way, or nowhere."""
+
+    def __init__(self, eye: Eye, progress: Progress, now_s: float) -> None:
+        self._eye, self._best, self._seen_s = eye, progress, math.inf
+        self.well_s = now_s  # when the robot was nearest to its goal
+
+    def watch(self, progress: Progress, now_s: float) -> float:
+        """Seconds for which there has been something to see."""
+        best, eye = self._best, self._eye
+        is_same = progress.stage == best.stage
+        if progress.stage > best.stage or (is_same and progress.left_m < best.left_m - eye.closer_m):
+            self._best, self.well_s = progress, now_s
+        is_back = progress.stage < best.stage or (is_same and progress.left_m > best.left_m + eye.farther_m)
+        is_trouble = is_back or now_s - self.well_s > eye.patience_s
+        self._seen_s = min(self._seen_s, now_s) if is_trouble else math.inf
+        return max(0.0, now_s - self._seen_s)
+
+
+class Teleoperator:
+    """One person over many episodes; `begin` each, then `act` at every tick. What is random comes from the seed."""
+
+    def __init__(
+        self, style: str, rig: Rig, eye: Eye, make_expert: Callable[[Any, np.ndarray, int], Any], aim_m: float = AIM_M
+    ) -> None:
+        """`make_expert(task, reference, seed)`: the task's demonstrator, who can go on from anywhere."""
+        if style not in STYLES:
+            raise ValueError(f"style {style!r}; allowed: {', '.join(STYLES)}")
+        self._is_rac, self._rig, self._eye, self._make_expert, self._aim_m = style == RAC, rig, eye, make_expert, aim_m
+
+    def begin(self, seed: int) -> None:
+        """Watch another episode."""
+        self._rng = np.random.default_rng([seed, 0x0BE])
+        self.phase, self.interventions = Phase.WATCH, 0
+        self._trouble: Trouble | None = None
+        self._seen: list[tuple[float, np.ndarray]] = []  # time and pose, while watching
+
+    @property
+    def drives(self) -> bool:
+        """Whether the robot is in the person's hands."""
+        return self.phase is not Phase.WATCH
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the person ends the episode: after help, or because there is no way on."""
+        return self.phase in (Phase.DONE, Phase.GAVE_UP)
+
+    def act(self, desk: Desk, sight: Sight, task: Any) -> None:
+        """What the hands do at this tick. `task`: the scene as it is to be seen."""
+        progress = self._eye.look(task, sight.measured)
+        if self.phase is Phase.WATCH:
+            self._watch(desk, sight, progress)
+        elif self.has_ended or sight.now_s < self._busy_until_s:
+            return
+        elif sight.now_s - self._began_s > PATIENCE_S:
+            self._next(Phase.GAVE_UP, sight)
+        elif self.phase is Phase.BACK:
+            self._back(desk, sight)
+        elif self.phase is Phase.GRIP:
+            self._grip(desk, sight, task)
+        else:
+            self._help(desk, sight, progress)
+
+    def _next(self, phase: Phase, sight: Sight) -> None:
+        self.phase, self._began_s, self._busy_until_s = phase, sight.now_s, sight.now_s + NEXT_S
+
+    def _watch(self, desk: Desk, sight: Sight, progress: Progress) -> None:
+        if self._trouble is None:
+            self._trouble = Trouble(self._eye, progress, sight.now_s)
+            self._reaction_s = float(self._rng.uniform(*REACTION_S))
+        self._seen.append((sight.now_s, sight.measured))
+        if self._trouble.watch(progress, sight.now_s) < self._reaction_s or not desk.ask("take_over"):
+            return
+        well_s, self._trouble = self._trouble.well_s, None
+        self._well = next(pose for at_s, pose in self._seen if at_s >= well_s)
+        self.interventions += 1
+        self._wanted, self._reached_s = progress.stage + 1, math.inf
+        self._is_rewinding = self._is_past = False
+        self._next(Phase.BACK if self._is_rac else Phase.GRIP, sight)
+
+    def _back(self, desk: Desk, sight: Sight) -> None:
+        """Hold the rewind button until things are well again; open the hand that was closed on the way."""
+        if not self._is_rewinding:
+            self._is_rewinding = desk.ask("rewind")
+        away = self._away(sight.measured, self._well)
+        self._is_past = self._is_past or away < THERE_M
+        is_enough = not self._is_rewinding or (self._is_past and away > BACK_M)
+        if "opens it" in sight.reason:
+            desk.ask("rewind")
+        elif is_enough or "start of the path" in sight.reason or "something holds" in sight.reason:
+            desk.ask("take_over")
+            return self._next(Phase.GRIP, sight)
+        desk.hold(-1.0)
+
+    def _away(self, a: np.ndarray, b: np.ndarray) -> float:
+        """m between two poses, of the hand that is farther."""
+        return max(float(np.linalg.norm(a[position] - b[position])) for position in self._rig.layout.positions)
+
+    def _grip(self, desk: Desk, sight: Sight, task: Any) -> None:
+        """The person's hands close around what is in their place, before they move."""
+        desk.ask("correct")
+        desk.stream(sight.reference)
+        self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
+        self._aim = self._rng.normal(0.0, self._aim_m, 3)
+        self._next(Phase.HELP, sight)
+        self._busy_until_s = sight.now_s
+
+    def _help(self, desk: Desk, sight: Sight, progress: Progress) -> None:
+        action = self._expert.act(sight.measured, self._rig.reference_dt).copy()
+        for position in self._rig.layout.positions:
+            action[position] += self._aim
+        desk.stream(action)
+        self._reached_s = min(self._reached_s, sight.now_s) if progress.stage >= self._wanted else math.inf
+        if sight.now_s - self._reached_s < SURE_S:
+            return
+        self._next(Phase.DONE if self._is_rac else Phase.WATCH, sight)
+        if not self._is_rac:
+            self._seen.clear()
+            desk.ask("hand_back")
