@@ -19,7 +19,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool, String
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import YAM
@@ -121,10 +121,10 @@ class Graph:
             assert time.monotonic() < end, "it did not happen in time"
             self.executor.spin_once(timeout_sec=0.05)
 
-    def call(self, kind: type, name: str, request: object) -> object:
-        client = self.peer.create_client(kind, name)
+    def call(self, name: str) -> Trigger.Response:
+        client = self.peer.create_client(Trigger, name)
         self.spin(client.service_is_ready)
-        future = client.call_async(request)
+        future = client.call_async(Trigger.Request())
         self.spin(future.done)
         return future.result()
 
@@ -136,11 +136,11 @@ class Graph:
                 self._look(stamp)
             pose = self.references[-1] if self.references else YAM.home_action
             if k == off_at:
-                assert self.call(SetBool, "residual/enable", SetBool.Request(data=False)).success
+                assert self.call("residual/off").success
             self.state.publish(conversions.action_message(pose, stamp, YAM))
             self.spin(lambda k=k: len(self.references) == len(self.sources) == k + 1)
             if k == 0:
-                assert self.call(Trigger, "hand_back", Trigger.Request()).success
+                assert self.call("hand_back").success
         return np.array(self.references)
 
     def _look(self, stamp: int) -> None:

@@ -52,7 +52,7 @@ ARGUMENTS = {
     "rerank": Argument(1, "so many chunks are drawn, of which the critic chooses one; 1: the policy as it is"),
     "critic": Argument("", "folder of `retake train-value`, for rerank:=2 and more"),
     "residual": Argument("", "folder of a run of `retake learn`, whose residual corrects policy:=, which it was learnt "
-                         "on; residual/enable is its switch"),
+                         "on; residual/off switches it off"),
     "explore": Argument(False, "true: the residual acts with its noise, so that its learner sees something new"),
     "channels": Argument("", "policy:=lerobot:...: its names that differ from the robot's: OURS=THEIRS ..."),
     "remote": Argument("", "policy:=ws://...: what its server does not say itself: state=KEY images=CAMERA:KEY,... "

@@ -107,7 +107,7 @@ def make_graph(values: Mapping[str, Value]) -> list[NodeSpec]:
     if not values["headless"]:
         graph.append(NodeSpec("teleop_web", rig.name, {
             "use_sim_time": time["use_sim_time"], "robot": rig.name, "port": values["port"],
-            "visuals": _visuals(rig)}))
+            "residual": bool(values["residual"]), "visuals": _visuals(rig)}))
     if values["leader"]:
         graph.append(NodeSpec("leader_arm", rig.name, {"use_sim_time": time["use_sim_time"], "robot": rig.name,
                                                        "can": values["leader"]}))

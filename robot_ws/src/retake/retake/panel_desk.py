@@ -13,7 +13,7 @@ import numpy as np
 import viser
 
 from controllers.rigs import Rig
-from retake.panel_page import BUTTONS, Drag, Page, UserEvent
+from retake.panel_page import BUTTONS, SWITCHES, Drag, Page, UserEvent
 from retake.panel_session import Phase, TeleopSession, browser
 from retake.panel_status import Status
 from retake.panel_targets import TeleopTargets
@@ -27,8 +27,10 @@ Call = Callable[[str, Callable[[bool, str, float], None]], None]  # service, ans
 class Desk:
     """Pages of all browsers, the one teleoperation session and its targets."""
 
-    def __init__(self, events: SimpleQueue[UserEvent], silence_s: float, call: Call, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, events: SimpleQueue[UserEvent], silence_s: float, call: Call, rig: Rig,
+                 residual: bool = False) -> None:
+        """`residual`: there is one to switch."""
+        self._rig, self._residual = rig, residual
         self.session = TeleopSession(silence_s)
         self.targets = TeleopTargets(rig)
         self.pages: dict[int, Page] = {}
@@ -64,7 +66,7 @@ class Desk:
                 return
             self.session.hear(event.client, now)
             if event.kind == "connect":
-                self.pages[event.client] = Page(event.value, self._events, self._rig)
+                self.pages[event.client] = Page(event.value, self._events, self._rig, self._residual)
             elif event.kind == "disconnect":
                 self._leave(event.client)
             elif event.client in self.pages:
@@ -87,7 +89,7 @@ class Desk:
             page.show_status(status(browser(client)))
 
     def _act(self, page: Page, event: UserEvent, now: float) -> None:
-        if event.kind in BUTTONS:
+        if event.kind in BUTTONS or event.kind in SWITCHES:
             self._command(page, event.client, event.kind, now)
         elif event.kind == "select":
             page.select(event.value)
@@ -110,7 +112,7 @@ class Desk:
         if refused is not None:
             page.show_answer(refused, False)
             return
-        label = BUTTONS[command][0]
+        label = (BUTTONS.get(command) or SWITCHES[command])[0]
         page.show_answer(f"{label} ...", None)
 
         def answered(success: bool, text: str, when: float) -> None:

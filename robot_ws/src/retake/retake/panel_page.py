@@ -27,6 +27,7 @@ BUTTONS = {
     "correct": ("Correct", "teal", "C", None, "C"),
     "rewind": ("Open hand", "gray", "G", None, "G"),
 }
+SWITCHES = {"residual/on": ("Residual on", "blue"), "residual/off": ("Residual off", "gray")}  # where there is one
 HOLDS = {"Rewind": -1.0, "Forward": 1.0}  # held down: how fast to go along the robot's own path
 HOLD_HZ = 20.0
 SELECT_KEYS = {"left": "1", "right": "2", "both": "3"}
@@ -57,8 +58,8 @@ div:has(> #retake-four) + div + div + div + div
 
 @dataclass(frozen=True)
 class UserEvent:
-    """Something a browser did: `connect`, `disconnect`, `alive`, a command of BUTTONS, `select`, `nudge`, `step`,
-    `channel` (a slider), `drag` (a gizmo), `hold` (of HOLDS)."""
+    """Something a browser did: `connect`, `disconnect`, `alive`, a command of BUTTONS or SWITCHES, `select`, `nudge`,
+    `step`, `channel` (a slider), `drag` (a gizmo), `hold` (of HOLDS)."""
 
     client: int
     kind: str
@@ -78,7 +79,7 @@ class Drag:
 class Page:
     """The controls of one browser."""
 
-    def __init__(self, client: viser.ClientHandle, events: SimpleQueue[UserEvent], rig: Rig) -> None:
+    def __init__(self, client: viser.ClientHandle, events: SimpleQueue[UserEvent], rig: Rig, residual: bool) -> None:
         self.client, self._rig = client, rig
         self.selected = "left"
         sides, channels = sides_of(rig), [channel for channel in SLIDERS if channel in rig.layout.channels]
@@ -101,6 +102,10 @@ class Page:
             self._sides = gui.add_button_group("Keys move", sides)
             self._queue(self._sides.on_click, "select", lambda event: event.target.value)
             self._sliders = {channel: self._add_slider(channel) for channel in channels}
+        if residual:
+            with gui.add_folder("Residual", order=25):
+                for command, (label, colour) in SWITCHES.items():
+                    self._queue(gui.add_button(label, color=colour).on_click, command)
         with gui.add_folder("Keys", order=30):
             gui.add_html(keys_html(_key_table(sides, channels)))
         self._gizmos = {side: self._add_gizmo(side) for side in sides}

@@ -46,6 +46,7 @@ class Status:
     pelvis: tuple[float, float] | None  # height above odom's ground in m, tilt in degrees
     episode: str = ""
     distance: float | None = None  # from the training data; 1 is its edge, None: nobody says
+    residual: str = ""  # which one, on or off; "": there is none
 
 
 def age_s(stamp_ns: int, now_ns: int, since_arrival_s: float) -> float:
@@ -106,8 +107,9 @@ def home_look(distance: float) -> tuple[str, str]:
 
 def _facts(status: Status) -> str:
     facts = [("This is", status.you)]
-    if status.episode:
-        facts.insert(0, ("Episode", status.episode))
+    for label, words in (("Residual", status.residual), ("Episode", status.episode)):
+        if words:
+            facts.insert(0, (label, words))
     if status.pelvis is not None:
         facts.insert(0, ("Pelvis", f"{status.pelvis[0]:.2f} m, tilt {status.pelvis[1]:.0f}°"))
     return "".join(f'<tr><td style="padding:1px 0">{label}</td>'

@@ -3,9 +3,9 @@
 In, beside what observations are made of (retake/observing.py): reference and provenance, action_chunk, policy and
 episode/event. Out: `residual_action` (STREAM) for every observation of the learner's period, with its stamp, and
 `residual` (LATCHED JSON: what is used). The authority adds it to the chunks within bounds and holds the switch,
-`residual/enable` (retake/residual_input.py); without it the policy goes on alone. Where the policy does not act, is
-another one than the residual was learnt on, or something is not finite, the residual action is 0. New weights in the
-run's folder take over between two episodes.
+`residual/on` and `residual/off` (retake/residual_input.py); without it the policy goes on alone. Where the policy does
+not act, is another one than the residual was learnt on, or something is not finite, the residual action is 0. New
+weights in the run's folder take over between two episodes.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
 """The authority's side of a learnt residual: its actions in, its switch, and in lockstep the wait for them.
 
 In: residual_action (STREAM; conversions.residual_message) and residual (LATCHED JSON: what the node `residual` uses).
-Out: residual/enabled (LATCHED). Service: residual/enable (SetBool).
+Out: residual/enabled (LATCHED). Services (Trigger): residual/on, residual/off.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
-from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.authority_core import AuthorityCore
@@ -35,7 +36,8 @@ class ResidualInput:
         self._answers = Awaited(node, "residual", awaits, diagnostics, advance)
         node.create_subscription(JointTrajectory, "residual_action", self._on_action, qos.STREAM)
         node.create_subscription(String, "residual", self._on_residual, qos.LATCHED)
-        node.create_service(SetBool, "residual/enable", self._on_enable)
+        for word, enabled in (("on", True), ("off", False)):
+            node.create_service(Trigger, f"residual/{word}", partial(self._switch, enabled))
         self._say()
 
     def lacks(self, stamp_ns: int, first_ns: int) -> bool:
@@ -69,8 +71,8 @@ class ResidualInput:
             return self._diagnostics.refuse("residual", f"{message.data[:80]!r} does not say what is used")
         self._advance()
 
-    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success, response.message = self._core.enable_residual(request.data)
+    def _switch(self, enabled: bool, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._core.enable_residual(enabled)
         self._node.get_logger().info(response.message)
         self._say()
         return response

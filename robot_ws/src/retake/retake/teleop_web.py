@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 import numpy as np
 from rclpy.node import Node
-from std_msgs.msg import Float64, String
+from std_msgs.msg import Bool, Float64, String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.arm_model import drawing_model
@@ -28,7 +28,7 @@ from retake.diagnostics import Diagnostics
 from retake.panel_desk import Desk
 from retake.panel_gate import address, check_address
 from retake.panel_inputs import Inputs
-from retake.panel_page import BUTTONS, UserEvent
+from retake.panel_page import BUTTONS, SWITCHES, UserEvent
 from retake.panel_robot import DrawnRobot
 from retake.panel_scene import PanelScene
 from retake.panel_status import AgeLimit, Status, age_s, tilt_deg
@@ -59,6 +59,7 @@ class Parameters:
     host: str = "127.0.0.1"  # address to listen on; beyond loopback a token is required
     port: int = 8080
     token: str = ""  # at least 16 characters, part of the address people open
+    residual: bool = False  # a learnt residual is part of the graph
     visuals: str = ""  # folder with visuals.json and the meshes it names; empty draws a stick figure
     silence_s: float = 2.0  # a driver's browser that answers nothing for so long no longer drives
 
@@ -80,11 +81,12 @@ class TeleopWeb(Node):
         self._inputs = Inputs(self, rig.cameras)
         pictures = {_picture(name): AgeLimit(f"Camera {name}", 0.25, 1.0) for name in rig.cameras}
         self._ages = AGES | pictures
-        self._calls = Calls(self, tuple(SERVICES.get(command, command) for command in BUTTONS))
+        self._calls = Calls(self, tuple(SERVICES.get(command, command) for command in (*BUTTONS, *SWITCHES)))
         self._desk = Desk(events, given.silence_s, lambda command, answered: self._calls.call(
-            SERVICES.get(command, command), time.monotonic(), answered), rig)
+            SERVICES.get(command, command), time.monotonic(), answered), rig, given.residual)
         self._authority: str | None = None
         self._episode = ""
+        self._residual = {"weights": "", "switch": ""}  # as the topics said it
         self._home: tuple[float, float] | None = None  # distance from the training data, and when it was said, s
         self._pelvis: tuple[float, float] | None = None
         self._drawn = [rig.joint_names.index(name) for name in robot.joint_names]
@@ -94,6 +96,8 @@ class TeleopWeb(Node):
         self._rewind_action = self.create_publisher(JointTrajectory, "rewind_action", qos.SEND)
         self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
+        self.create_subscription(String, "residual", self._on_residual, qos.LATCHED)
+        self.create_subscription(Bool, "residual/enabled", self._on_switch, qos.LATCHED)
         self.create_subscription(Float64, "training_distance", self._on_distance, qos.NEWEST)
         # Steady, not ROS time: the panel must go on showing that /clock has stopped.
         self.create_timer(PERIOD_S, self._on_timer, clock=STEADY)
@@ -108,6 +112,16 @@ class TeleopWeb(Node):
             self._episode = f"{event['episode']}: {event['event']}"
         except (ValueError, KeyError, TypeError) as error:
             self._diagnostics.refuse("episode/event", f"{message.data[:80]!r}: {error!r}")
+
+    def _on_residual(self, message: String) -> None:
+        try:
+            told = json.loads(message.data)
+            self._residual["weights"] = f"{told['sha256'][:8]}, {told['version']} updates"
+        except (ValueError, KeyError, TypeError) as error:
+            self._diagnostics.refuse("residual", f"{message.data[:80]!r}: {error!r}")
+
+    def _on_switch(self, message: Bool) -> None:
+        self._residual["switch"] = "on" if message.data else "off"
 
     def _on_distance(self, message: Float64) -> None:
         self._home = message.data, time.monotonic()
@@ -184,7 +198,9 @@ class TeleopWeb(Node):
         ages = tuple((limit, self._age(topic, now)) for topic, limit in self._ages.items())
         driver, home = self._desk.driver_name, self._home
         distance = home[0] if home is not None and now - home[1] < FRESH_DISTANCE_S else None
-        self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode, distance))
+        residual = ", ".join(filter(None, self._residual.values())) if self._residual["weights"] else ""
+        self._desk.show(lambda you: Status(self._authority, driver, you, ages, self._pelvis, self._episode, distance,
+                                           residual))
 
     def _age(self, topic: str, now: float) -> float | None:
         arrival = self._inputs.newest(topic, now)
