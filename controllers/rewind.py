@@ -22,6 +22,9 @@ RESIST_SHARE = 0.5  # of the pose tolerance: so far from its aim something holds
 RESIST_S = 0.3  # and for so long
 FADE_S = 1.0  # the distance from pose to reference that a load makes fades with this time constant: slowly enough
 # for the correction to replace it. Hands that hold a box turned by 5.7 degrees with 0.12 s, by 2 with 1 s
+UNLOAD, UNLOAD_MOST = 200.0, 30.0  # 1/s: how fast a push is let go once the robot is beyond its path the way it pushes,
+# per share of the push, and at most: what it pushed against has gone. Hands that had just touched a box turned by up to
+# 5.1 degrees when it came free at the start of a way back; with 40 by 3.2, with this by 2.2
 RELEASE_S = 0.15  # once a hand opens there is no load: what was held against it fades with this
 ENTRY_S = 0.4  # nothing counts as resistance so soon
 SEARCH = 40  # nodes around the aim among which the nearest to the robot is looked for
@@ -80,11 +83,22 @@ class Rewind:
         reason = self._resisted(over, at, speed, dt) or self._move(speed, bool(np.any(over)), dt)
         self._age += dt
         self._correction = np.clip(self._correction - self._gains * dt * off, -self._most, self._most)
-        self._entry *= float(np.exp(-dt / FADE_S))
+        unload = np.exp(-dt * self._unload_rates(off))
+        self._correction *= unload
+        self._entry *= unload * float(np.exp(-dt / FADE_S))
         self._relief *= float(np.exp(-dt / RELEASE_S))
         target = self._layout.moved(self._path.pose_at(self.way), self._correction + self._entry + self._relief)
         target[self._grasps] = self._held
         return self._layout.validated(target), reason
+
+    def _unload_rates(self, off: np.ndarray) -> np.ndarray:
+        """(rate_dim,) 1/s: how fast the push against a load is let go by a robot that is `off` (rate_dim,) its path."""
+        rates, pushed = np.zeros(len(off)), self._entry + self._correction
+        for part in self._layout.parts:
+            push = pushed[part.rates]
+            share = float(off[part.rates] @ push) / max(float(push @ push), END)
+            rates[part.rates] = min(UNLOAD * max(0.0, share), UNLOAD_MOST)
+        return rates
 
     def _resisted(self, over: np.ndarray, at: float, speed: float, dt: float) -> str:
         """Why the robot goes no further this way: it is `over` (rate_dim,) bool too far from its aim, and at `at`."""

@@ -357,6 +357,14 @@ def test_a_loaded_hand_hardly_turns_as_the_way_back_begins() -> None:
     assert turn < 0.35 * Loaded.TURN  # 0.66 of it where the offset fades in 0.12 s
 
 
+def test_a_hand_whose_load_has_gone_does_not_swing_to_where_it_pushed() -> None:
+    robot = Loaded()
+    robot.back(0.4)
+    robot.load[:] = 0.0  # it had only touched something
+    turn, _ = robot.back(1.0)
+    assert turn < 0.25 * Loaded.TURN  # 0.5 where the push fades as if the load were there
+
+
 def test_a_hand_that_opens_is_let_go_without_a_jump_and_soon_free_of_what_was_held_against_the_load() -> None:
     robot = Loaded()
     robot.back(9.0)
