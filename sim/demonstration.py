@@ -41,14 +41,15 @@ class Demonstrator:
         self._step_ns, self._start_ns = round(robot.control_dt * 1e9), round(self._world.start_time_s * 1e9)
         self._camera_steps, self._truth_steps = (round(dt / robot.control_dt) for dt in (robot.camera_dt, TRUTH_S))
 
-    def record(self, seed: int, root: Path) -> dict:
-        """Records the episode of `seed` into a new folder under `root`; returns its episode.json."""
+    def record(self, seed: int, root: Path, by: str = "policy") -> dict:
+        """Records the episode of `seed` into a new folder under `root`; returns its episode.json. `by`: who is said to
+        have authority, teleop where the expert stands for a person."""
         rng = np.random.default_rng([seed, 0xDA27])
         self._task.randomise(seed)
         self._loop.reset()
         self._approach(rng)
         meta = {"task": self._task.name, "seed": seed, "policy_hash": "expert",
-                "demonstration": asdict(self._variation), "authority": [[self._stamp_ns, "policy"]]}
+                "demonstration": asdict(self._variation), "authority": [[self._stamp_ns, by]]}
         log = EpisodeLog(episode_folder(root, seed), meta, self._rig, self._spec.rig)
         with log.writer:
             expert = self._spec.make_expert(self._task, self._loop.reference, seed)

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", help="folder of a checkpoint")
     parser.add_argument("--task", default="", help="by default the one that the checkpoint was trained for")
     parser.add_argument("--root", type=Path, default=ROOT, help="deployed policies, a folder per task (%(default)s)")
-    parser.add_argument("--data", type=Path, help="episodes that this policy learnt from and the deployed one did not")
+    parser.add_argument("--data", type=Path, nargs="+", metavar="FOLDER",
+                        help="episodes that this policy learnt from and the deployed one did not")
     parser.add_argument("--margin", type=float, default=MARGIN, help="so much worse it may be (%(default)s)")
     parser.add_argument("--episodes", type=int, default=200, help=f"held-out seeds, {SEEDS_MIN} and more (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, about one per core (%(default)s)")
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     return int(not verdict.promoted)
 
 
-def _effort(data: Path | None, task: str) -> dict[str, Any]:
+def _effort(data: list[Path] | None, task: str) -> dict[str, Any]:
     if data is None:
         return {"operator_minutes": 0.0, "frames": {}}
     sources = find_episodes(data, ("success", "failure"), task)

@@ -21,6 +21,7 @@ COMMANDS = {
     "home": ("policies.home_command", "write where a policy is at home, from the episodes it was trained on"),
     "eval": ("sim.evaluate", "success rate on held-out seeds: through the full graph, or fast in one process"),
     "learn": ("sim.learn", "a residual on a frozen policy by reinforcement learning"),
+    "improve": ("sim.improve", "rounds of watching a policy, helping it and learning from the help"),
     "promote": ("sim.promote", "deploy a policy if it is no worse than the deployed one, on held-out seeds"),
     "rollback": ("policies.rl.rollback", "deploy the policy that was deployed before; show the ledger"),
     "wire": ("sim.g1_wire_command", "remote and gantry of the G1 of robot:=sim-wire"),

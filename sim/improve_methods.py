@@ -1,0 +1,59 @@
+"""How a person's minutes become training data: three ways, the same budget of camera frames in a person's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from policies.rl.ledger import effort
+from policies.timeline import segments
+from sim.demonstration import Demonstrator, Variation
+from sim.policy_recording import PolicyRecorder
+from sim.tasks import task_spec
+from sim.teleoperator import HG_DAGGER, RAC
+
+Record = Callable[[int, Path], dict]  # the episode of a seed into a folder; its episode.json
+
+
+@dataclass(frozen=True)
+class Method:
+    """`style`: how the person helps the policy, empty: demonstrates instead. `segments`: what is learnt from and how
+    often, as `retake train` takes it; `hands`: the segments in a person's hands that are."""
+
+    name: str
+    style: str
+    segments: str
+    hands: tuple[str, ...]
+
+    def recorder(self, policy: Path, task: str) -> Record:
+        """Of episodes of the task, with the policy in that folder where one acts."""
+        if not self.style:
+            return partial(_demonstrated, Demonstrator(Variation(), task))
+        return PolicyRecorder.of(str(policy), task, self.style).record
+
+    def spent(self, metas: Iterable[dict], task: str) -> dict[str, Any]:
+        """What a person has put into episodes, as the ledger has it: minutes that they drove, of those that they were
+        there, and camera frames by segment; `taught`: the frames in their hands that are learnt from."""
+        ended = [meta for meta in metas if meta["outcome"] != "aborted"]
+        dt = task_spec(task).rig.camera_dt
+        kept = effort((meta for meta in ended if meta["outcome"] != "discarded"), dt)["frames"]
+        there_s = sum(span.seconds for meta in ended for span in segments(meta))
+        taught = sum(kept.get(name, 0) for name in self.hands)
+        return {**effort(ended, dt), "supervised_minutes": round(there_s / 60.0, 3), "taught": taught}
+
+
+def _demonstrated(demonstrator: Demonstrator, seed: int, root: Path) -> dict:
+    return demonstrator.record(seed, root, by="teleop")
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("rac", RAC, "untouched,rewind:2,recovery:2,correction:2", ("rewind", "recovery", "correction")),
+        Method("hg-dagger", HG_DAGGER, "untouched,correction:2", ("correction",)),
+        Method("demos", "", "untouched,teleop", ("teleop",)),
+    )
+}
