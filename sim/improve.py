@@ -2,8 +2,8 @@
 
 A round records episodes in which a scripted person helps the policy that is deployed, until enough camera frames were
 in their hands; trains the base policy anew on its own demonstrations and the help of every round so far; and deploys
-the result if it is no worse (`retake promote`). Interrupted or killed, the same command goes on. People of flesh do the
-same by hand: `retake up policy:=... rac:=true`, `retake train`, `retake promote`.
+the result if it is no worse (`retake promote`). Interrupted or killed, the same command goes on. With `--recorded` the
+help is what people have recorded (`retake up policy:=... rac:=true`), in one round.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from policies import train
 from policies.checkpoint import DESCRIPTION, KINDS, Checkpoint, load_checkpoint
 from policies.dataset import find_episodes
+from policies.episode_meta import JUDGED
 from policies.rl.ledger import Deployed
 from policies.segments import parse_segments
+from policies.sources import sources_of
 from policies.timeline import INTERVENTIONS
 from policies.train_state import STATE_NAME
 from sim import promote
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="rac", choices=METHODS,
                         help="rac: back, then on, then the episode ends; hg-dagger: on from where the robot is, then "
                              "the policy again; demos: more demonstrations instead (%(default)s)")
+    parser.add_argument("--recorded", type=Path, nargs="+", default=[], metavar="FOLDER",
+                        help="episodes in which people helped: learn from these, in one round, and record nothing")
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--frames", type=int, default=1_500,
                         help="camera frames in the person's hands per round (%(default)s)")
@@ -75,11 +79,11 @@ def _checked_base(args: argparse.Namespace) -> Checkpoint:
     if args.watch > SEEDS or args.seed < 0 or last > HELD_OUT_SEED:
         raise ImproveError(f"--watch {args.watch} --seed {args.seed} --rounds {args.rounds}; allowed: {SEEDS} episodes "
                            f"a round, and worlds below {HELD_OUT_SEED}; choose smaller ones")  # fmt: skip
+    args.rounds = 1 if args.recorded else args.rounds
     args.segments = args.segments or METHODS[args.method].segments
     parse_segments(args.segments)
     base = load_checkpoint(args.base)
-    sources = find_episodes(args.data, ("success", "failure"), segments=args.segments)
-    meta = sources[0].meta
+    meta = find_episodes([*args.data, *args.recorded], JUDGED, segments=args.segments)[0].meta
     if (meta["robot"], meta["task"]) != (base.robot, base.task):
         raise ImproveError(f"{args.data[0]} holds {meta['task']} of {meta['robot']}; allowed: {base.task} of "
                            f"{base.robot}, which {args.base} is for; give the demonstrations that it comes from")
@@ -97,8 +101,9 @@ class _Run:
     def go(self) -> int:
         args = self._args
         same = ("method", "frames", "watch", "segments", "steps", "train_encoders", "seed", "gate")
-        self._folder.start({"base": self._base.sha256, "data": [str(path) for path in args.data],
-                            **{name: getattr(args, name) for name in same}})  # fmt: skip
+        folders = {name: [str(path) for path in getattr(args, name)] for name in ("data", "recorded")}
+        settings = {name: getattr(args, name) for name in same}
+        self._folder.start({"base": self._base.sha256, **folders, **settings})
         if args.gate and self._deployed.current is None:
             promote.run(self._promotion(args.base, []))
         for each in self._rounds:
@@ -113,7 +118,7 @@ class _Run:
 
     def _round(self, each: Round) -> int:
         """0 when it is over."""
-        spent = self._record(each)
+        spent = self._taken(self._args.recorded) if self._args.recorded else self._record(each)
         if code := self._train(each):
             return code
         result = {"round": each.number, "effort": spent, "policy": str(each.policy), "promoted": True}
@@ -126,6 +131,18 @@ class _Run:
         """The policy that is watched: of the newest round that was promoted, at first the base."""
         done = [before for before in self._rounds[: each.number - 1] if (before.result or {}).get("promoted")]
         return done[-1].policy if done else self._args.base
+
+    def _help(self, each: Round) -> list[Path]:
+        """Where the help of a round is."""
+        return self._args.recorded or [each.episodes]
+
+    def _taken(self, folders: list[Path]) -> dict[str, Any]:
+        """What people have recorded."""
+        every = [source.meta for folder in folders for source in sources_of(folder)]
+        if unjudged := [meta["id"] for meta in every if meta["outcome"] not in (*JUDGED, "discarded")]:
+            print(f"{len(unjudged)} episodes have no outcome and are left out, {unjudged[0]} the first of them; judge "
+                  "them with `retake episodes relabel`")  # fmt: skip
+        return {**self._method.spent(every, self._task), "episodes": len(every) - len(unjudged)}
 
     def _record(self, each: Round) -> dict[str, Any]:
         args, first = self._args, FIRST_SEED + SEEDS * (self._args.seed * self._args.rounds + each.number - 1)
@@ -151,7 +168,7 @@ class _Run:
         if (each.policy / DESCRIPTION).exists():
             return 0
         args = self._args
-        data = [*args.data, *(before.episodes for before in self._rounds[: each.number])]
+        data = [*args.data, *(folder for before in self._rounds[: each.number] for folder in self._help(before))]
         kind = next(name for name, kind in KINDS.items() if type(self._base.policy) is kind)
         words = [
             "--data", *map(str, data), "--out", str(each.policy), "--start", str(args.base), "--policy", kind,
@@ -169,10 +186,10 @@ class _Run:
         deployed, sha256 = self._deployed, load_checkpoint(each.policy).sha256
         waiting: list[Path] = []  # what the deployed policy has not learnt from
         for before in self._rounds[: each.number - 1]:
-            waiting = [] if (before.result or {}).get("promoted") else [*waiting, before.episodes]
+            waiting = [] if (before.result or {}).get("promoted") else [*waiting, *self._help(before)]
         entry = _verdict(deployed, sha256)
         if entry is None:
-            promote.run(self._promotion(each.policy, [*waiting, each.episodes]))
+            promote.run(self._promotion(each.policy, [*waiting, *self._help(each)]))
             entry = _verdict(deployed, sha256)
         assert entry is not None  # promote.run has written it
         told = ("before", "after", "low", "points_per_operator_minute")

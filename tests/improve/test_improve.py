@@ -93,6 +93,21 @@ def test_a_killed_run_goes_on_and_comes_to_the_same_policy(start, world, tmp_pat
     assert whole == torn
 
 
+def test_what_people_have_recorded_is_one_round(start, world, tmp_path, capsys):
+    for seed in range(3):
+        made.write(tmp_path / "people", seed)
+    made.write(tmp_path / "people", 3, outcome="aborted")
+    made.write(tmp_path / "people", 4, (("policy", 10), ("rewind", 10)), "discarded")
+    assert ask(start, tmp_path / "run", "--recorded", tmp_path / "people") == 0
+    said = capsys.readouterr().out
+    assert "1 episodes have no outcome and are left out" in said and not world
+    effort = json.loads((tmp_path / "run/round-1/round.json").read_text())["effort"]
+    assert effort["episodes"] == 4 and effort["taught"] == 3 * FRAMES
+    assert load_checkpoint(tmp_path / "run/round-1/policy").train["episodes"] == 2 + 3
+    with pytest.raises(ValueError, match="another recorded"):
+        ask(start, tmp_path / "run")
+
+
 def test_a_person_has_seen_enough_after_a_while(start, world, tmp_path):
     assert ask(start, tmp_path, "--rounds", 1, "--watch", 1) == 0
     assert json.loads((tmp_path / "round-1/round.json").read_text())["effort"]["taught"] == FRAMES

@@ -1,0 +1,97 @@
+"""rac_gain_points, rac_p_value: three ways to spend a person's time on a weak policy of arm_pick, for the same camera
+frames in their hands: RaC, HG-DAgger, more demonstrations. Three rounds each, then 100 held-out worlds, paired."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from policies.paired import Paired, pair
+from sim import parallel
+from sim.evaluation import ResultFile, settings_of
+from sim.tasks import HELD_OUT_SEED
+
+RUNS = Path("build/learning/rac")
+EYES = Path("build/policies/arm_pick/diffusion")  # whose encoders see, frozen; README "Measured" makes it
+DEMOS, FIRST_DEMO = 60, 1_000
+BASE_STEPS, STEPS = 2_000, 1_000
+ROUNDS, FRAMES = 3, 800
+SEEDS = (0, 1, 2)
+TRIALS = 100
+METHODS = ("rac", "hg-dagger", "demos")
+
+
+def retake(*words: object) -> None:
+    """One command, which goes on where it was interrupted."""
+    subprocess.run([sys.executable, "-m", "retake.cli", *map(str, words)], check=True)
+
+
+def base() -> Path:
+    """A weak policy: it sees well, but has seen few demonstrations, none of them disturbed."""
+    if not EYES.is_dir():
+        raise ValueError(f"{EYES} is missing; make it with the commands for arm_pick in README's 'Measured'")
+    retake("collect", "--task", "arm_pick", "--episodes", DEMOS, "--seed", FIRST_DEMO, "--out", RUNS / "demos")
+    folder = RUNS / "base"
+    if not (folder / "policy.json").exists():
+        resume = ["--resume"] if (folder / "training.safetensors").exists() else []
+        retake("train", "--data", RUNS / "demos", "--out", folder, "--policy", "act", "--start", EYES,
+               "--freeze-encoders", "--steps", BASE_STEPS, *resume)  # fmt: skip
+    return folder
+
+
+def improved(method: str, seed: int) -> Path:
+    """The run of a method, finished."""
+    out = RUNS / f"{method}-{seed}"
+    retake("improve", "--base", RUNS / "base", "--data", RUNS / "demos", "--out", out, "--method", method, "--rounds",
+           ROUNDS, "--frames", FRAMES, "--steps", STEPS, "--seed", seed, "--gate", 0)  # fmt: skip
+    return out
+
+
+def wins(policy: Path) -> dict[int, bool]:
+    """Success by world."""
+    settings, seeds = settings_of(str(policy)), range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS)
+    result = ResultFile(RUNS / "evaluations", settings)
+    for line, film in parallel.in_processes(settings, result.missing(seeds), "none", 1):
+        result.add(line, film)
+    return {seed: result.lines[seed]["outcome"] == "success" for seed in seeds}
+
+
+def spent(run: Path) -> dict[str, float]:
+    """Over all rounds: minutes of a person, and frames by segment."""
+    efforts = [json.loads((run / f"round-{k}/round.json").read_text())["effort"] for k in range(1, ROUNDS + 1)]
+    total: dict[str, float] = {}
+    for name in ("operator_minutes", "supervised_minutes", "taught"):
+        total[name] = sum(effort[name] for effort in efforts)
+    for name in ("rewind", "recovery", "correction"):
+        total[name] = sum(effort["frames"].get(name, 0) for effort in efforts)
+    return total
+
+
+def rac() -> dict[str, dict[str, Any]]:
+    """All worlds of all training seeds as pairs; the least gain and the greatest p-value over both baselines."""
+    before = wins(base())
+    found: dict[str, dict[tuple[int, int], bool]] = {method: {} for method in METHODS}
+    cost: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
+    for seed in SEEDS:
+        for method in METHODS:
+            run = improved(method, seed)
+            cost[method].append(spent(run))
+            found[method] |= {(seed, k): won for k, won in wins(run / f"round-{ROUNDS}/policy").items()}
+    rate = {method: 100 * sum(each.values()) / len(each) for method, each in found.items()}
+    against: dict[str, Paired] = {method: pair(found[method], found["rac"]) for method in METHODS[1:]}  # type: ignore[arg-type]
+    back = sum(each["rewind"] + each["recovery"] for each in cost["rac"])
+    minutes = sum(each["supervised_minutes"] for each in cost["rac"]) / len(SEEDS)
+    gained = (rate["rac"] - 100 * sum(before.values()) / len(before)) / minutes
+    beside = {"base": 100 * sum(before.values()) / len(before), "rates": rate, "cost": cost, "trials": TRIALS,
+              "seeds": SEEDS, "pairs": {method: vars(each) for method, each in against.items()}}  # fmt: skip
+    text = ", ".join(f"{method} {value:.1f} %" for method, value in rate.items())
+    return {
+        "rac_gain_points": {"value": min(100 * each.difference for each in against.values()),
+                            "peer": f"base {beside['base']:.1f} %, {text}", **beside},
+        "rac_p_value": {"value": max(each.p_value for each in against.values()), "peer": None},
+        "rac_correction_per_recovery": {"value": sum(each["correction"] for each in cost["rac"]) / back, "peer": None},
+        "rac_operator_minutes": {"value": minutes, "peer": f"{gained:+.1f} points a minute, watching included"},
+    }  # fmt: skip
