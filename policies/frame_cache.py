@@ -1,7 +1,8 @@
 """Decoded episodes on disk, keyed by content: pictures are decoded once, later epochs and runs only map memory.
 
 One folder per (what the episode is read from, cameras, size) under `<data>/.cache/`: `images.npy` (n, cameras, h, w, 3)
-uint8 and `rows.safetensors`. Delete the folder at any time; it is made again.
+uint8 and `rows.safetensors`; beside them what encoders that do not learn have seen (`policies/seen.py`). Delete the
+folder at any time; it is made again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROWS = ("frame_stamps_ns", "state", "label", "label_stamps_ns")
 @dataclass(frozen=True)
 class CachedEpisode:
     """Arrays of one episode: images (n, cameras, h, w, 3) uint8 RGB, memory-mapped; state (n, c); label (m, c), the
-    actions to learn."""
+    actions to learn. `entry`: its folder in the cache."""
 
     images: np.ndarray
     frame_stamps_ns: np.ndarray
@@ -35,6 +36,7 @@ class CachedEpisode:
     label: np.ndarray
     label_stamps_ns: np.ndarray
     channels: tuple[str, ...]
+    entry: Path | None = None
 
 
 def cached_episode(source: Source, cache: Path, cameras: tuple[str, ...], width: int, height: int) -> CachedEpisode:
@@ -46,7 +48,7 @@ def cached_episode(source: Source, cache: Path, cameras: tuple[str, ...], width:
     images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
     with safe_open(entry / "rows.safetensors", framework="numpy") as rows:
         channels = tuple(json.loads(rows.metadata()["channels"]))
-        return CachedEpisode(images, channels=channels, **{name: rows.get_tensor(name) for name in ROWS})
+        return CachedEpisode(images, channels=channels, entry=entry, **{name: rows.get_tensor(name) for name in ROWS})
 
 
 def _decode(source: Source, entry: Path, cameras: tuple[str, ...], width: int, height: int) -> None:

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from policies.checkpoint import Checkpoint, load_checkpoint
 from policies.dataset import DatasetError, find_episodes, load_samples, split_episodes
-from policies.distillation import seen_in
 from policies.policy import Batch
+from policies.seen import seen_in
 from policies.sources import Source
 from policies.train import CACHE_NAME
 from policies.value import ChunkCritic, CriticConfig, save_critic

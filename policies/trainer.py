@@ -15,12 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from policies.checkpoint import KINDS, save_checkpoint
 from policies.dataset import Samples
-from policies.distillation import seen_in
 from policies.frames import random_colours, random_shifts
 from policies.normalise import Normaliser
 from policies.policy import Batch, ChunkPolicy
 from policies.processes import Processes
 from policies.sampling import Shuffle
+from policies.seen import seen_in
 from policies.segments import EVERY_DRIVEN
 from policies.train_state import load_state, save_state
 
