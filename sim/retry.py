@@ -1,8 +1,10 @@
 """Verify and retry (Robot Utility Models, arXiv 2409.05865): what looks failed is tried again, in the same world.
 
-After a try the verifier looks through the robot's cameras. Where it is not content the robot lets go, goes home and the
-policy begins anew. A try ends as a plain episode does: with success, when it has become hopeless, or when its time is
-over; so one try is exactly the plain episode. The last try is not looked at, since nothing would follow from it.
+After a try the verifier looks through the robot's cameras. Where it is not content the robot lets go, goes near home
+and the policy begins anew, each time from another of the poses that demonstrations begin in: from the same pose a
+policy sees the same and fails again. A try ends as a plain episode does: with success, when it has become hopeless, or
+when its time is over; so one try is exactly the plain episode. The last try is not looked at, since nothing would
+follow from it.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import numpy as np
 from controllers.rigs import Rig
 from policies.verifier import Verifier
 from sim.rollout import Execution, Rollout, RolloutResult
+from sim.tasks import task_spec
 
 LET_GO_S = 0.6
 SPEED = 0.5  # of the layout's limits, on the way home
 REST_S = 0.6  # at home, before the next try
 POINT_S = 0.1
+START_SPREAD = 0.6  # of the poses around home in which a further try starts, as `retake collect --start-spread`
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ def run_with_retries(
     """The episode of `seed` with up to `tries` tries. Its outcome is that of the last; its time that of all."""
     rollout.begin(seed)
     done: list[Try] = []
+    rig, rng, draw = rollout.rig, np.random.default_rng([seed, 0x7E7]), task_spec(rollout.task.name).start_pose
     while True:
         why, time_s = rollout.attempt(execution)
         is_last = len(done) == tries - 1 or verifier is None or why == "fallen"
@@ -43,13 +48,14 @@ def run_with_retries(
         done.append(Try(why, time_s, score))
         if score is None or verifier is None or score >= verifier.threshold:
             return rollout.result(why), done
-        rollout.play(way_home(rollout.rig, rollout.reference), POINT_S)
+        home = draw(rig.home_action, rng, START_SPREAD)
+        rollout.play(way_home(rig, rollout.reference, home), POINT_S)
 
 
-def way_home(rig: Rig, start: np.ndarray) -> np.ndarray:
-    """Actions (n, dim), POINT_S apart: let go at `start` (dim,), lift the hands to at least their height at home, go
-    there, rest."""
-    layout, home = rig.layout, rig.home_action
+def way_home(rig: Rig, start: np.ndarray, home: np.ndarray) -> np.ndarray:
+    """Actions (n, dim), POINT_S apart: let go at `start` (dim,), lift the hands to at least their height at `home`
+    (dim,), go there, rest."""
+    layout = rig.layout
     free = start.copy()
     free[list(rig.grasps)] = home[list(rig.grasps)]
     lifted = free.copy()
