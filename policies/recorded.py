@@ -61,6 +61,7 @@ class Tick:
     clamped: tuple[str, ...]
     segment: str
     operator: str
+    residual: str = ""  # of whom a residual was added
 
 
 @dataclass(slots=True)
@@ -182,7 +183,7 @@ def tick(cdr: bytes) -> Tick:
         chunk_stamp_ns=int(pairs.get("chunk_stamp_ns", 0)),
         observation_age_ms=float(pairs.get("observation_age_ms", 0.0)),
         clamped=tuple(name for name in pairs.get("clamped", "").split(",") if name),
-        segment=pairs.get("segment", ""), operator=pairs.get("operator", ""))
+        segment=pairs.get("segment", ""), operator=pairs.get("operator", ""), residual=pairs.get("residual", ""))
 
 
 def stacked(track: Track, topic: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

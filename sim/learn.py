@@ -2,8 +2,9 @@
 and, with `--operator`, from a person's interventions.
 
 Acting and learning in one process, in turn, so that the same arguments give the same weights; or as two, on one machine
-or several, with the run's folder between them: `--role learner` here, `--role actor` there. Interrupted or killed, the
-same command goes on where it was.
+or several, with the run's folder between them: `--role learner` here, `--role actor` there. The actor may also be the
+launched graph: `retake up policy:=BASE residual:=OUT explore:=true root:=DIR`, and here `--recordings DIR`. Interrupted
+or killed, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from policies.rl import config as configs
 from policies.rl.config import RlConfig
 from policies.rl.episode import SUFFIX, save_episode
+from policies.rl.recorded import Recordings
 from policies.rl.run import LearnerRun, RunFolder
 from policies.rl.weights import load_weights
 from policies.train_evaluation import FIRST_SEED as CURVE_SEED
@@ -29,6 +31,7 @@ from sim.learn_curve import Curve
 from sim.learn_tasks import NO_BASE, Bench, make_bench
 from sim.rl_actor import demonstrate, evaluate, explore
 from sim.rl_operator import Operator
+from sim.rl_policy import PolicyBase
 from sim.tasks import TASKS
 
 EXIT_INTERRUPTED = 130
@@ -46,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
     parser.add_argument("--operator", action="store_true", help="a scripted person intervenes (arm_insert)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="nothing acts here: learn from what the "
+                        "launched graph (residual:=OUT) records there")
     parser.add_argument("--role", choices=ROLES, default="both", help="act, learn or both in turn (%(default)s)")
     parser.add_argument("--evaluate-every", type=int, default=2_500, metavar="STEPS", help="0: never (%(default)s)")
     parser.add_argument("--episodes", type=int, default=50, help="held-out seeds of an evaluation (%(default)s)")
@@ -67,6 +72,15 @@ def run(args: argparse.Namespace) -> int:
         return _Run(args, bench, config, folder).go()
     finally:
         bench.close()
+
+
+def recordings(args: argparse.Namespace, bench: Bench, folder: RunFolder) -> Recordings:
+    """What the launched graph records for this run."""
+    base = bench.env.base
+    if not isinstance(base, PolicyBase):
+        raise ValueError(f"--recordings with --base {args.base}; allowed: a checkpoint's folder, as the graph's")
+    reference_ns = round(bench.env.rig.reference_dt * 1e9)
+    return Recordings(args.recordings, folder, base.policy, bench.env.layout, reference_ns)
 
 
 def overrides(words: Sequence[str], config: RlConfig) -> dict[str, Any]:
@@ -91,6 +105,7 @@ class _Run:
     def __init__(self, args: argparse.Namespace, bench: Bench, config: RlConfig, folder: RunFolder) -> None:
         self._args, self._bench, self._config, self._folder = args, bench, config, folder
         self._operator = Operator(bench.make_expert) if args.operator else None
+        self._recordings = None if args.recordings is None else recordings(args, bench, folder)
         self._stopping = False
 
     def go(self) -> int:
@@ -134,16 +149,18 @@ class _Run:
         learning = LearnerRun(self._folder)
         learning.poll()  # what was written before a kill, before anything new is made of it
         curve = Curve(self._folder.path, self._args.evaluate_every, self._evaluate)
-        replay = learning.learner.replay
+        learner, replay = learning.learner, learning.learner.replay
         while replay.online_steps < self._args.steps and not self._stopping:
-            curve.measure_if_due(replay.online_steps, learning.learner.actor)
-            if self._args.role == "both":
+            curve.measure_if_due(replay.online_steps, learner.actor if learner.acts else None)
+            if self._recordings is not None:
+                self._recordings.poll()
+            elif self._args.role == "both":
                 self._episode()
             if not learning.poll():
                 time.sleep(WAIT_S)
             self._progress.update(self._bar, completed=replay.online_steps, description=self._text(learning))
         if not self._stopping:
-            curve.measure(replay.online_steps, learning.learner.actor)
+            curve.measure(replay.online_steps, learner.actor)
             print(curve)
 
     def _text(self, learning: LearnerRun) -> str:

@@ -30,9 +30,9 @@ class PolicyBase:
         """Raises CheckpointError for a checkpoint of another robot or other channels."""
         self._rig, self._task = task.rig, task
         loaded = load_checkpoint(checkpoint, task.rig.name, task.rig.layout.channels)
-        self._policy = loaded.policy
+        self.policy = loaded.policy
         self.name = self.sha256 = loaded.sha256
-        self.dim = feature_dim(self._policy, task.rig.layout)
+        self.dim = feature_dim(self.policy, task.rig.layout)
         self._drawing = CameraRig(view=task_spec(task.name).view)
 
     def begin(self, seed: int) -> None:
@@ -40,18 +40,18 @@ class PolicyBase:
 
     def __call__(self, loop: ControlLoop) -> np.ndarray:
         """(dim,) float32; see policies/rl/observation.py."""
-        config = self._policy.config
+        config = self.policy.config
         drawn = self._drawing.draw(self._task.world.render_state(), config.cameras)
         jpegs = [to_jpeg(drawn[name]) for name in config.cameras]
         self._pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in jpegs]
         self._state = loop.measured_action
         self._seed = zlib.crc32(b"".join((*jpegs, self._state.tobytes())))
-        return features(self._policy, self._rig.layout, self._pictures, self._state, loop.reference)
+        return features(self.policy, self._rig.layout, self._pictures, self._state, loop.reference)
 
     def chunk(self, reference: np.ndarray) -> np.ndarray:
         """(k, dim): the policy's chunk for what was seen last, at the camera's times."""
-        config, layout = self._policy.config, self._rig.layout
-        points = self._policy.predict(self._pictures, self._state, self._seed)
+        config, layout = self.policy.config, self._rig.layout
+        points = self.policy.predict(self._pictures, self._state, self._seed)
         times = np.arange(config.chunk_size + 1) * config.chunk_dt_ns * 1e-9
         points = np.concatenate([reference[None], points])  # what is commanded now, then the chunk
         due = np.arange(1, round(EXECUTED_S / self._rig.camera_dt) + 1) * self._rig.camera_dt

@@ -84,7 +84,8 @@ class RunFolder:
     def next_number(self) -> int:
         """For the next episode: one above the newest, refused ones included."""
         names = [p.name for folder in (self.episodes, self.refused) for p in folder.glob(f"*{SUFFIX}")]
-        return max((int(name.removesuffix(SUFFIX)) for name in names), default=-1) + 1
+        numbers = (name.removesuffix(SUFFIX) for name in names)
+        return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1  # others were recorded
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines; a half-written last one is left out."""

@@ -37,7 +37,7 @@ def test_its_features_are_the_observation_and_its_points_drive(checkpoint):
     assert env.about.observation == base.sha256, "another base's features are another observation"
     points = base.chunk(env.loop.reference)
     assert len(points) == 7 and np.array_equal(env.normalised(points[0]), action)
-    predicted = base._policy.predict(base._pictures, base._state, base._seed)
+    predicted = base.policy.predict(base._pictures, base._state, base._seed)
     assert np.allclose(points[:, :7], predicted[:7, :7], atol=1e-9), "the chunk's times are the camera's here"
     again, _ = env.reset(4)
     assert np.array_equal(again, observation)
