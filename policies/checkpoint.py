@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from policies.act import ActPolicy
+from policies.atomic import replace_file
 from policies.consistency import ConsistencyPolicy
 from policies.diffusion import DiffusionPolicy
 from policies.flow import FlowPolicy
@@ -226,10 +226,3 @@ def git_hash() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write in one step: whoever reads meanwhile sees the old file or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)

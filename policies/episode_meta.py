@@ -1,10 +1,10 @@
 """episode.json: what an episode is, how it ended and who said so."""
 
 import json
-import os
 import time
 from pathlib import Path
 
+from policies.atomic import replace_file
 from policies.mcap_log import EpisodeError
 
 FORMAT = 1
@@ -24,12 +24,7 @@ def episode_folder(root: Path, tag: str | int) -> Path:
 
 def write_meta(folder: Path, meta: dict) -> None:
     """Replace episode.json in one step."""
-    temporary = folder / (META_NAME + ".new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(meta, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / META_NAME)
+    replace_file(folder / META_NAME, json.dumps(meta, indent=1), durable=True)
 
 
 def read_meta(folder: Path) -> dict:

@@ -8,7 +8,6 @@ how far back is far enough (recipe A4; RaC overlays a heat map, arXiv 2509.07953
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from policies.atomic import replace_file
 from policies.normalise import Normaliser
 
 HOME = "home.safetensors"
@@ -63,9 +63,7 @@ def make_home(states: np.ndarray, episodes: np.ndarray, normaliser: Normaliser, 
 
 def save_home(folder: Path, home: Home) -> None:
     """Write it beside the checkpoint, in one step."""
-    part = folder / f"{HOME}.part"
-    part.write_bytes(save({"states": np.ascontiguousarray(home.states)}, metadata={"edge": repr(home.edge)}))
-    os.replace(part, folder / HOME)
+    replace_file(folder / HOME, save({"states": np.ascontiguousarray(home.states)}, metadata={"edge": repr(home.edge)}))
 
 
 def load_home(folder: Path, normaliser: Normaliser) -> Home | None:

@@ -7,13 +7,14 @@ Random numbers need no state: shuffle, augmentation and noise of step k are func
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+
+from policies.atomic import replacing
 
 STATE_NAME = "training.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -31,11 +32,10 @@ def save_state(
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for name, parameter in _learning(model):
         tensors |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in MOMENTS}
-    part = folder / f"{STATE_NAME}.part"
-    save_file(
-        {name: value.contiguous() for name, value in tensors.items()}, part, metadata={"about": json.dumps(about)}
-    )
-    os.replace(part, folder / STATE_NAME)
+    with replacing(folder / STATE_NAME) as part:
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()}, part, metadata={"about": json.dumps(about)}
+        )
 
 
 def load_state(

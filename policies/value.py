@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from policies.checkpoint import CheckpointError, fill, git_hash, read_weights, replace_file
+from policies.atomic import replace_file
+from policies.checkpoint import CheckpointError, fill, git_hash, read_weights
 from policies.policy import PolicyConfig
 
 FORMAT = 1

@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from policies.checkpoint import fill, read_weights, replace_file
+from policies.atomic import replace_file
+from policies.checkpoint import fill, read_weights
 from policies.frames import decode_frame
 from policies.statistics import format_rate
 

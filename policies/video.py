@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from policies.atomic import replacing
 from policies.episode_file import LOG_NAME, EpisodeError, read_messages
 from policies.recorded import COLOR, ended_meta, jpeg
 from policies.timeline import COLOURS, Span, name_at, segments
@@ -23,23 +24,18 @@ NOMINAL_FPS = 30  # what the file says of itself; each frame has its own time
 def write_video(folder: Path, out: Path) -> tuple[int, float]:
     """Write an MP4 (H.264) to `out` in one step; the number of frames and the length in s."""
     meta = ended_meta(folder)
-    unready = out.with_name(out.name + ".part")
     frames, first_ns, stamp = 0, 0, 0
-    try:
-        with av.open(str(unready), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=NOMINAL_FPS, options={"crf": "21", "preset": "veryfast"})
-            stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, TICKS_PER_S)
-            for stamp, picture in pictures(folder, meta):
-                if not frames:
-                    first_ns, (stream.height, stream.width) = stamp, picture.shape[:2]
-                frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-                frame.time_base, frame.pts = Fraction(1, TICKS_PER_S), (stamp - first_ns) * TICKS_PER_S // 10**9
-                container.mux(stream.encode(frame))
-                frames += 1
-            container.mux(stream.encode())
-        unready.replace(out)
-    finally:
-        unready.unlink(missing_ok=True)
+    with replacing(out) as unready, av.open(str(unready), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=NOMINAL_FPS, options={"crf": "21", "preset": "veryfast"})
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, TICKS_PER_S)
+        for stamp, picture in pictures(folder, meta):
+            if not frames:
+                first_ns, (stream.height, stream.width) = stamp, picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.time_base, frame.pts = Fraction(1, TICKS_PER_S), (stamp - first_ns) * TICKS_PER_S // 10**9
+            container.mux(stream.encode(frame))
+            frames += 1
+        container.mux(stream.encode())
     return frames, (stamp - first_ns) / 1e9
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from policies.atomic import replace_file
 from policies.statistics import format_rate
 from retake.report_charts import rates
 from retake.report_page import page, section, table, tile
@@ -42,9 +43,7 @@ def write_page(out: Path, report: Mapping[str, Any]) -> Path:
     tiles.append(tile(str(sum(figures["falls"] for figures in policies)), "falls"))
     title = f"{first['task']}: {' against '.join(Path(figures['policy']).name for figures in policies)}"
     path = out / NAME
-    part = path.with_name(NAME + ".part")
-    part.write_text(page(title, escape(about), tiles, [STYLE, *_sections(policies, paired)]))
-    part.replace(path)
+    replace_file(path, page(title, escape(about), tiles, [STYLE, *_sections(policies, paired)]))
     return path
 
 

@@ -24,6 +24,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from policies.atomic import replace_file
 from retake import qos
 from retake.diagnostics import Diagnostics
 from retake.parameters import declare
@@ -179,9 +180,8 @@ class Evaluator(Node):
 
     def _save(self) -> None:
         self._result.parent.mkdir(parents=True, exist_ok=True)
-        new = self._result.with_suffix(".new")
-        new.write_text(json.dumps({"episodes": [asdict(episode) for episode in self._episodes]}, indent=1))
-        new.replace(self._result)
+        episodes = [asdict(episode) for episode in self._episodes]
+        replace_file(self._result, json.dumps({"episodes": episodes}, indent=1))
         successes = sum(episode.outcome == "success" for episode in self._episodes)
         self._evaluation.publish(String(data=json.dumps(
             {"episodes": len(self._episodes), "successes": successes, "seed": self._episodes[-1].seed})))

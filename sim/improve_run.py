@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from policies.checkpoint import replace_file
+from policies.atomic import replace_file
 from policies.episode_file import repair
 from policies.episode_meta import META_NAME, is_unfinished, read_meta
 

@@ -7,7 +7,6 @@ them is the replay on disk.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from policies.atomic import replacing
 from policies.timeline import INTERVENTIONS, SEGMENTS
 
 FORMAT = "1"
@@ -101,11 +101,8 @@ def save_episode(path: Path, episode: RlEpisode) -> None:
     episode.check()
     arrays = {name: np.ascontiguousarray(getattr(episode, name), kind) for name, kind in ARRAYS.items()}
     facts = {"about": asdict(episode.about)} | {name: getattr(episode, name) for name in FACTS}
-    part = path.with_name(path.name + ".part")
-    save_file(arrays, part, metadata={"format": FORMAT, "episode": json.dumps(facts)})
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())  # or a power cut leaves the name without the content
-    os.replace(part, path)
+    with replacing(path, durable=True) as part:
+        save_file(arrays, part, metadata={"format": FORMAT, "episode": json.dumps(facts)})
 
 
 def load_episode(path: Path) -> RlEpisode:

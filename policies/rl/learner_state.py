@@ -5,7 +5,6 @@ One safetensors file, replaced in one step. The episodes are read again from the
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from policies.atomic import replacing
 from policies.rl.config import to_dict
 from policies.rl.learner import Learner
 from policies.train_state import MOMENTS, ResumeError
@@ -42,10 +42,9 @@ def save_learner(path: Path, learner: Learner, journal: list[dict], demos: list[
     """Write the state; `journal`: a line per episode, in the order in which they were learnt from."""
     about = {"config": to_dict(learner.config), "demos": demos, "n_updates": learner.n_updates,
              "journal": journal}  # fmt: skip
-    part = path.with_name(path.name + ".part")
     tensors = {name: value.detach().clone().contiguous() for name, value in _tensors(learner).items()}
-    save_file(tensors, part, metadata={"about": json.dumps(about)})
-    os.replace(part, path)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"about": json.dumps(about)})
 
 
 def load_learner(path: Path, learner: Learner, demos: list[str]) -> list[dict]:

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from policies.atomic import replace_file
 from policies.rl.config import RlConfig, from_dict, to_dict
 from policies.rl.episode import (
     SUFFIX,
@@ -60,9 +61,7 @@ class RunFolder:
                 raise RunError(f"{self.path} holds a run with another config; allowed: the same arguments again, or "
                                "another folder")  # fmt: skip
             return
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(wanted, indent=1) + "\n")
-        os.replace(part, path)
+        replace_file(path, json.dumps(wanted, indent=1) + "\n")
 
     def read(self) -> tuple[RlConfig, About]:
         """What the run was started with."""

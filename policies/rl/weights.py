@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from policies.atomic import replacing
 from policies.rl.config import from_dict, to_dict
 from policies.rl.episode import About, about_from, check_about
 from policies.rl.learner import GRIPPER_ACTIONS, Learner
@@ -42,9 +42,8 @@ def publish(folder: Path, learner: Learner, about: About) -> None:
     tensors = {f"actor.{name}": value.contiguous() for name, value in learner.actor.state_dict().items()}
     tensors |= {f"gripper.{name}": value.contiguous() for name, value in learner.gripper.state_dict().items()}
     facts = {"config": to_dict(learner.config), "about": asdict(about), "version": learner.n_updates}
-    part = folder / f"{WEIGHTS_NAME}.part"
-    save_file(tensors, part, metadata={"format": FORMAT, "weights": json.dumps(facts)})
-    os.replace(part, folder / WEIGHTS_NAME)
+    with replacing(folder / WEIGHTS_NAME) as part:
+        save_file(tensors, part, metadata={"format": FORMAT, "weights": json.dumps(facts)})
 
 
 def load_weights(folder: Path, about: About | None = None) -> Published:

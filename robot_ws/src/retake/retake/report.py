@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from policies.atomic import replace_file
 from policies.episode_meta import META_NAME
 from retake.chosen_episode import chosen_episode
 from retake.errors import UserError
@@ -35,8 +36,6 @@ def run(args: argparse.Namespace) -> int:
         name, text = folder.name, episode_page(folder)
     out: Path = args.out or Path("build/report") / f"{name}.html"
     out.parent.mkdir(parents=True, exist_ok=True)
-    unready = out.with_name(out.name + ".part")
-    unready.write_text(text, encoding="utf-8")
-    unready.replace(out)
+    replace_file(out, text)
     print(f"{out}, {len(text) / 1e3:.0f} kB; open it with a browser")
     return 0
