@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from policies.checkpoint import DESCRIPTION, load_checkpoint
+from policies.trials import rate_text
 from sim import parallel
 from sim.evaluation import ResultFile, Settings, settings_of
-from sim.evaluation_summary import compare, difference_text, rate_text, summarise
+from sim.evaluation_summary import compare, difference_text, summarise
 from sim.tasks import HELD_OUT_SEED
 
 TRAINED, OUT = Path("build/policies"), Path("build/bench/policies")

@@ -19,12 +19,13 @@ from rich.table import Table
 
 from policies.execution import MODES
 from policies.statistics import format_rate
+from policies.trials import trial_rows
 from retake import evaluate as graph
 from retake.errors import UserError
 from sim import parallel
 from sim.evaluation import FILMS, ResultFile, Settings, settings_of
 from sim.evaluation_page import write_page
-from sim.evaluation_summary import compare, difference_text, predicted_text, rate_text, seconds_text, summarise
+from sim.evaluation_summary import compare, difference_text, predicted_text, summarise
 from sim.rollout import LATENCY_S
 from sim.tasks import HELD_OUT_SEED
 
@@ -137,16 +138,14 @@ def _progress() -> Progress:
 
 def _show(report: Mapping[str, Any], page: Path) -> None:
     table = Table("", *(figures["policy"] for figures in report["policies"]))
-    for name, text in (
-        ("weights", lambda figures: figures["sha256"][:16]), ("success, Wilson 95 %", rate_text),
-        ("time to success, median", lambda figures: seconds_text(figures["time_to_success_s"]["median"])),
-        ("falls", lambda figures: str(figures["falls"])),
-        ("interventions", lambda figures: str(figures["interventions"])),
-        ("tries, mean", lambda figures: f"{figures['retry']['tries_mean']:.2f}" if figures["retry"] else "1"),
-        ("predicted from one try", lambda figures: predicted_text(figures["retry"])),
-        ("times real time, a process", lambda figures: f"{figures['real_time_factor']:.1f}"),
-    ):  # fmt: skip
-        table.add_row(name, *(text(figures) for figures in report["policies"]))
+    columns = [{
+        "weights": figures["sha256"][:16], **trial_rows(figures),
+        "tries, mean": f"{figures['retry']['tries_mean']:.2f}" if figures["retry"] else "1",
+        "predicted from one try": predicted_text(figures["retry"]),
+        "times real time, a process": f"{figures['real_time_factor']:.1f}",
+    } for figures in report["policies"]]  # fmt: skip
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
     Console().print(table)
     if paired := report.get("paired"):
         print(f"second less first on the same seeds: {difference_text(paired)} (exact McNemar; Newcombe 95 %); "

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from policies.paired import pair
-from policies.statistics import format_rate, retry_success, wilson_interval
+from policies.statistics import format_rate, retry_success
+from policies.trials import trial_figures
 from policies.verifier import load_verifier
 from sim.evaluation import ResultFile, Settings
 
@@ -19,20 +17,11 @@ from sim.evaluation import ResultFile, Settings
 def summarise(settings: Settings, result: ResultFile, seeds: Sequence[int]) -> dict[str, Any]:
     """Figures of one evaluation over `seeds`, which the file has all; seconds of the robot's clock."""
     episodes = [result.lines[seed] for seed in seeds]
-    why = Counter(episode["why"] for episode in episodes)
-    times = [episode["time_s"] for episode in episodes if episode["outcome"] == "success"]
-    successes = len(times)
-    low, high = wilson_interval(successes, len(episodes))
     return {
         "policy": settings.policy, **settings.identity, "code": result.codes, "seeds": list(seeds),
-        "trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)), "low": low,
-        "high": high, "falls": why["fallen"], "interventions": 0, "why": dict(why),
-        "time_to_success_s": {"median": _quantile(times, 0.5), "p90": _quantile(times, 0.9)},
         "held_ticks": sum(episode["held_ticks"] for episode in episodes),
         "refused": sum(episode["refused"] for episode in episodes),
-        "retry": _retry(settings, episodes),
-        "real_time_factor": sum(e["time_s"] for e in episodes) / max(1e-9, sum(e["wall_s"] for e in episodes)),
-        "episodes": episodes,
+        "retry": _retry(settings, episodes), **trial_figures(episodes),
     }  # fmt: skip
 
 
@@ -63,10 +52,6 @@ def predicted_text(retry: Mapping[str, Any] | None) -> str:
     return "–" if retry is None or retry["predicted"] is None else f"{100 * retry['predicted']:.1f} %"
 
 
-def _quantile(values: Sequence[float], q: float) -> float | None:
-    return float(np.quantile(values, q)) if values else None
-
-
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two summaries over the same seeds; differences are of the second less the first."""
     wins = [{episode["seed"]: episode["outcome"] == "success" for episode in each["episodes"]}
@@ -77,18 +62,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
             "differing_seeds": sorted(seed for seed in wins[0].keys() & wins[1] if wins[0][seed] != wins[1][seed])}
 
 
-def rate_text(figures: Mapping[str, Any]) -> str:
-    """`41/50 = 82.0 % [69.2, 90.2]`."""
-    return (f"{figures['successes']}/{figures['trials']} = {100 * figures['rate']:.1f} % "
-            f"[{100 * figures['low']:.1f}, {100 * figures['high']:.1f}]")
-
-
 def difference_text(paired: Mapping[str, Any]) -> str:
     """`+6.0 points [-3.1, 14.9], p = 0.21`."""
     return (f"{100 * paired['difference']:+.1f} points [{100 * paired['low']:+.1f}, {100 * paired['high']:+.1f}], "
             f"p = {paired['p_value']:.2g}")
-
-
-def seconds_text(value: float | None) -> str:
-    """`3.2 s`, or a dash where nothing was measured."""
-    return "–" if value is None else f"{value:.1f} s"

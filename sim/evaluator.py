@@ -56,6 +56,7 @@ class Episode:
     why: str
     time_s: float
     wall_s: float
+    interventions: int = 0  # how often a person took over
 
 
 class Evaluator(Node):
@@ -72,6 +73,7 @@ class Evaluator(Node):
         self._warm = False
         self._reference_stamp_ns = 0
         self._authority = "none"
+        self._interventions = 0
         self._event: dict[str, Any] = {}
         self._called = {name: self.create_client(Trigger, name) for name in (
             "sim/reset", "sim/run", "episode/start", "episode/success", "episode/failure", "episode/timeout",
@@ -106,12 +108,14 @@ class Evaluator(Node):
         yield from self._until(lambda: self._reference_stamp_ns >= start["stamp_ns"], "authority in the new world")
         yield from self._call("hand_back")
         yield from self._call("sim/run")
+        self._interventions = 0
         began = time.monotonic()
         outcome, why = yield from self._watch(start["seed"])
         wall_s = time.monotonic() - began
         if why != "operator":
             yield from self._call(f"episode/{'timeout' if why == 'timeout' else outcome}", needed=False)
-        return Episode(start["seed"], outcome, why, (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9, wall_s)
+        time_s = (self._truth["stamp_ns"] - start["stamp_ns"]) / 1e9
+        return Episode(start["seed"], outcome, why, time_s, wall_s, self._interventions)
 
     def _reset(self) -> Steps:
         """Ask for worlds until one comes that was not judged yet: a simulator that was started anew begins again."""
@@ -196,7 +200,8 @@ class Evaluator(Node):
         self._reference_stamp_ns = next(int(pair.value) for pair in message.values if pair.key == "stamp_ns")
 
     def _on_authority(self, message: String) -> None:
-        self._authority = message.data
+        before, self._authority = self._authority, message.data
+        self._interventions += before == "policy" and message.data == "teleop"
 
     def _on_event(self, message: String) -> None:
         self._event = json.loads(message.data)

@@ -78,12 +78,25 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
         raise ValueError("--ray needs the package ray; install it with: pip install 'retake[ray]'") from error
     try:
         ray.init(address=address, include_dashboard=False, logging_level="warning", log_to_driver=False)
-    except ConnectionError as error:
-        raise ValueError(f"no Ray cluster at {address} ({error}); start one with: ray start --head") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"Ray does not start at {address} ({_first_line(error)}); allowed: the address of a cluster, "
+                         "auto, local; start one with `ray start --head`, or leave --ray out") from error  # fmt: skip
     try:
         files = {"policy": _files(settings.policy), "verifier": _files(settings.verifier)}
         remote = ray.remote(num_cpus=1)(_FromFiles)
         actors = [remote.remote(settings, films, ray.put(files)) for _ in range(min(workers, len(seeds)))]
         yield from ray.util.ActorPool(actors).map_unordered(lambda actor, seed: actor.run.remote(seed), seeds)
+    except ray.exceptions.RayError as error:
+        raise ValueError(f"Ray has failed ({_last_line(error)}); what has ended is kept: the same command goes on, or "
+                         "leave --ray out") from error  # fmt: skip
     finally:
         ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def _last_line(error: Exception) -> str:
+    """Of a remote traceback, what was raised."""
+    return str(error).strip().rpartition("\n")[2][:200]

@@ -19,6 +19,7 @@ import numpy as np
 from policies import recorded
 from policies.chunk import chunk_times_ns
 from policies.episode_file import EpisodeError as RecordingError
+from policies.episode_meta import read_meta
 from policies.executed import Executed
 from policies.frames import decode_frame
 from policies.inference import answer
@@ -53,6 +54,9 @@ class Recordings:
             if (self._run.episodes / name).exists() or (self._run.refused / name).exists():
                 continue
             try:
+                meta = read_meta(folder)
+                if meta["ended_ns"] is None or meta["outcome"] == "discarded":
+                    continue  # it is being recorded, or somebody wants it forgotten
                 episode = rl_episode(folder, about, self._base, self._layout, self._reference_ns)
                 save_episode(self._run.episodes / name, episode)
                 taken += 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+import types
 
 import pytest
 
@@ -97,6 +100,28 @@ def test_processes_and_ray_find_what_one_process_finds():
     assert strip(parallel.in_processes(settings, SEEDS[:3], "none", 2)) == alone
     pytest.importorskip("ray")
     assert strip(parallel.on_ray(settings, SEEDS[:3], "none", 2, "local")) == alone
+
+
+@pytest.mark.parametrize(("fails", "says"), [
+    ("init", "Ray does not start at there (no such host); allowed: the address of a cluster"),
+    ("remote", "Ray has failed (OSError: no space left); what has ended is kept")])  # fmt: skip
+def test_ray_that_fails_is_one_line(monkeypatch, fails, says):
+    class RayError(Exception):
+        pass
+
+    def init(**_: object) -> None:
+        if fails == "init":
+            raise RuntimeError("no such host\nmore")
+
+    def remote(**_: object) -> None:
+        raise RayError("Traceback\n  File\nOSError: no space left\n")
+
+    exceptions = types.SimpleNamespace(RayError=RayError)
+    ray = types.SimpleNamespace(init=init, remote=remote, shutdown=lambda: None, exceptions=exceptions)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(ValueError, match=re.escape(says)) as raised:
+        list(parallel.on_ray(settings_of(CHECKPOINT), SEEDS[:1], "none", 1, "there"))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.heavy

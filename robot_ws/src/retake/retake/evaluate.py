@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from policies.statistics import wilson_interval
+from policies.atomic import replace_file
+from policies.trials import trial_figures, trial_rows
 from retake import up
 from retake.errors import UserError
 from retake.graph import ARGUMENTS, Value, held_out_seed, owns_clock, read_arguments
@@ -48,31 +48,20 @@ def run(args: argparse.Namespace) -> int:
     code = up.report(outcome)
     if code or not result.is_file():
         return 1
-    figures = summarise(json.loads(result.read_text())["episodes"])
+    figures = trial_figures(json.loads(result.read_text())["episodes"])
     figures |= {"policy": values["policy"], "lockstep": values["lockstep"],
                 "deaths": [f"{death.spec.name} {death.cause}" for death in outcome.deaths]}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=1) + "\n")
+    replace_file(out, json.dumps(figures, indent=1) + "\n")
     _show(figures, out)
     return int(not outcome.finished or bool(outcome.deaths))
 
 
-def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures of a list of {seed, outcome, why, time_s}."""
-    count = Counter(episode["why"] for episode in episodes)
-    successes = sum(episode["outcome"] == "success" for episode in episodes)
-    low, high = wilson_interval(successes, len(episodes))
-    return {"trials": len(episodes), "successes": successes, "rate": successes / max(1, len(episodes)),
-            "low": low, "high": high, "falls": count["fallen"], "why": dict(count),
-            "real_time_factor": sum(e["time_s"] for e in episodes) / max(1e-9, sum(e["wall_s"] for e in episodes)),
-            "episodes": list(episodes)}
-
-
 def _show(figures: Mapping[str, Any], out: Path) -> None:
-    table = Table("seed", "outcome", "why", "time s")
+    table = Table("seed", "outcome", "why", "time s", "interventions")
     for episode in figures["episodes"]:
-        table.add_row(str(episode["seed"]), episode["outcome"], episode["why"], f"{episode['time_s']:.1f}")
+        table.add_row(str(episode["seed"]), episode["outcome"], episode["why"], f"{episode['time_s']:.1f}",
+                      str(episode["interventions"]))
     Console().print(table)
-    print(f"success {figures['successes']}/{figures['trials']} = {100 * figures['rate']:.1f} % "
-          f"[{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (Wilson 95 %), falls {figures['falls']}, "
-          f"{figures['real_time_factor']:.2f} x real time; {out}")
+    said = ", ".join(f"{name} {text}" for name, text in trial_rows(figures).items())
+    print(f"{said}; {figures['real_time_factor']:.2f} x real time; {out}")
