@@ -23,28 +23,36 @@ from policies.rl.curve import Line, write
 from policies.rl.ppo import Ppo, PpoConfig
 from policies.rl.run import RunFolder
 from policies.rl.weights import load_weights
+from policies.train_evaluation import FIRST_SEED as CURVE_SEED
 from sim.learn_tasks import make_bench
 from sim.rl_actor import evaluate
 from sim.rl_ppo import Collector
 from sim.tasks import HELD_OUT_SEED
 
 OUT, RUNS = Path("build/bench-learning.json"), Path("build/learning")
-BASE, HARD_BASE = "scripted:3.4", "scripted:4"  # 40-60 % and below 20 % by themselves
+BASE, HARD_BASE = "scripted:3.3", "scripted:4"  # 40-60 % and below 20 % by themselves
 SEEDS = (0, 1, 2)
-STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 30_000, 12_500, 30_000, 200_000
-TRIALS = 100
+STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 5_000, 5_000, 15_000, 100_000
+EVERY, PPO_EVERY = "500", 2_000  # steps from one point of a curve to the next
+TRIALS, CURVE_TRIALS = 100, 50
 DITHER = 0.2
 WORTH = 0.9  # success whose steps are counted
 LAST_EPISODES = 50
-FIRST_SEED = 50_000  # of PPO's worlds
+PPO_SEED = 50_000  # of PPO's worlds
 Results = dict[str, dict[str, Any]]
 
 
 def learn(name: str, *words: str) -> Path:
     """The run of that name, finished."""
     out = RUNS / name
-    subprocess.run([sys.executable, "-m", "retake.cli", "learn", "--out", str(out), *words], check=True)
+    command = (sys.executable, "-m", "retake.cli", "learn", "--out", str(out), "--evaluate-every", EVERY)
+    subprocess.run([*command, *words], check=True)
     return out
+
+
+def learn_residual(seed: int) -> Path:
+    """On BASE."""
+    return learn(f"residual-{seed}", "--base", BASE, "--seed", str(seed), "--steps", str(STEPS))
 
 
 def curve(run: Path) -> list[tuple[int, int, int]]:
@@ -68,7 +76,7 @@ def steps_to(points: list[tuple[int, int, int]], most: int) -> int:
 
 def residual() -> Results:
     """Off-policy residual: final success, its gain over base and dither, the worst moment on the way."""
-    runs = [learn(f"residual-{k}", "--base", BASE, "--seed", str(k), "--steps", str(STEPS)) for k in SEEDS]
+    runs = [learn_residual(k) for k in SEEDS]
     base, dither = success(BASE), success(BASE, noise=DITHER)
     final = [success(BASE, run) for run in runs]
     curves = [curve(run) for run in runs]
@@ -91,24 +99,24 @@ def ppo_steps(seed: int) -> list[tuple[int, int, int]]:
     benches = [make_bench("arm_insert", BASE) for _ in range(8)]
     env = benches[0].env
     ppo = Ppo(PpoConfig(env.observe.dim, len(env.rates), seed))
-    collector = Collector([bench.env for bench in benches[1:]], ppo, FIRST_SEED * (seed + 1) % HELD_OUT_SEED)
+    collector = Collector([bench.env for bench in benches[1:]], ppo, PPO_SEED + 10_000 * seed)
     points: list[tuple[int, int, int]] = []
     done, measured = 0, 0
     while done < PPO_STEPS and not (points and points[-1][1] >= WORTH * points[-1][2]):
         ppo.update(collector.collect(ppo.config.n_steps))
         done += ppo.config.n_steps * (len(benches) - 1)
-        if done - measured >= 5_000:
+        if done - measured >= PPO_EVERY:
             measured = done
-            found = evaluate(env, lambda o, b, noise: (ppo.deployed(o, b),), range(HELD_OUT_SEED, HELD_OUT_SEED + 50))
-            points.append((done, sum(won for won, _ in found.values()), 50))
+            seeds = range(CURVE_SEED, CURVE_SEED + CURVE_TRIALS)
+            found = evaluate(env, lambda o, b, noise: (ppo.deployed(o, b),), seeds)
+            points.append((done, sum(won for won, _ in found.values()), CURVE_TRIALS))
     path.write_text(json.dumps(points))
     return points
 
 
 def against_ppo() -> Results:
     """How many times the steps PPO needs until WORTH, the median over seeds of each."""
-    ours = [steps_to(curve(learn(f"residual-{k}", "--base", BASE, "--seed", str(k), "--steps", str(STEPS))), STEPS)
-            for k in SEEDS]  # fmt: skip
+    ours = [steps_to(curve(learn_residual(k)), STEPS) for k in SEEDS]
     theirs = [steps_to(ppo_steps(k), PPO_STEPS) for k in SEEDS]
     return {"residual_steps_vs_ppo": {"value": float(np.median(theirs) / np.median(ours)),
                                       "peer": f"PPO {theirs}, ours {ours} steps"}}  # fmt: skip
