@@ -1,6 +1,6 @@
 """What a new chunk must agree with: the actions that will be executed before it takes over, and some after them.
 
-Weights as in real-time chunking (Black et al. 2025, arXiv 2506.07339, eq. 5): 1 for steps that are executed for
+Weights as in real-time chunking (Black et al. 2025, arXiv 2506.07339, section 4.2): 1 for steps that are executed for
 certain while the policy still thinks, falling to 0 where the new chunk is free.
 """
 
@@ -51,6 +51,10 @@ class Prefix:
     def inpaint(self, clean: torch.Tensor) -> torch.Tensor:
         """Chunks (b, flat) drawn to the prefix as far as its weight says."""
         return clean + self._weights() * (self.chunk.flatten(1) - clean)
+
+    def committed(self, clean: torch.Tensor) -> torch.Tensor:
+        """Chunks (b, flat) with what is executed for certain, weight 1, as it will be."""
+        return torch.where(self._weights() >= 1.0, self.chunk.flatten(1), clean)
 
     def distance(self, chunks: torch.Tensor) -> torch.Tensor:
         """(b, k): squared distance of chunks (b, k, flat), as far as the weight says."""
