@@ -25,6 +25,7 @@ RAC, HG_DAGGER = "rac", "hg-dagger"
 STYLES = (RAC, HG_DAGGER)
 REACTION_S = (0.3, 0.5)  # between what there is to see and the hand's first motion
 NEXT_S = 0.25  # between two things that a hand does
+GRIP_S = 0.1  # the hand is still while it closes around what is in its place
 BACK_M = 0.05  # so far behind where it went wrong things were well
 THERE_M = 0.015  # nearer than this is there
 AIM_M = 0.002  # standard deviation of where a person's hand aims, per intervention and direction
@@ -144,6 +145,7 @@ class Teleoperator:
         self.interventions += 1
         self._wanted, self._reached_s = progress.stage + 1, math.inf
         self._is_rewinding = self._is_past = False
+        self._expert: Any = None
         self._next(Phase.BACK if self._is_rac else Phase.GRIP, sight)
 
     def _back(self, desk: Desk, sight: Sight) -> None:
@@ -156,8 +158,9 @@ class Teleoperator:
         if "opens it" in sight.reason:
             desk.ask("rewind")
         elif is_enough or "start of the path" in sight.reason or "something holds" in sight.reason:
-            desk.ask("take_over")
-            return self._next(Phase.GRIP, sight)
+            if desk.ask("take_over"):
+                self._next(Phase.GRIP, sight)
+            return
         desk.hold(-1.0)
 
     def _away(self, a: np.ndarray, b: np.ndarray) -> float:
@@ -166,12 +169,15 @@ class Teleoperator:
 
     def _grip(self, desk: Desk, sight: Sight, task: Any) -> None:
         """The person's hands close around what is in their place, before they move."""
-        desk.ask("correct")
-        desk.stream(sight.reference)
-        self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
-        self._aim = self._rng.normal(0.0, self._aim_m, 3)
-        self._next(Phase.HELP, sight)
-        self._busy_until_s = sight.now_s
+        if self._expert is None:
+            desk.ask("correct")
+            self._place = sight.reference
+            self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
+            self._aim = self._rng.normal(0.0, self._aim_m, 3)
+        desk.stream(self._place)
+        if sight.now_s - self._busy_until_s >= GRIP_S:
+            self._next(Phase.HELP, sight)
+            self._busy_until_s = sight.now_s
 
     def _help(self, desk: Desk, sight: Sight, progress: Progress) -> None:
         action = self._expert.act(sight.measured, self._rig.reference_dt).copy()
