@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from policies.statistics import wilson_interval
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 52, 16, 34, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 52, 24, 34, 44
 COLOURS = ("#3b82c4", "#d9622b", "#1f9d78", "#b56ba6", "#e0a32e", "#9aa3ad")  # told apart by colour-blind eyes too
 
 
@@ -36,8 +37,8 @@ def draw(title: str, lines: Sequence[Line], base: tuple[int, int] | None = None)
         rate = k / 5
         parts.append(f'<path d="M{LEFT} {y(rate):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
                      f'<text x="{LEFT - 6}" y="{y(rate) + 4:.1f}" text-anchor="end">{20 * k} %</text>')  # fmt: skip
-        steps = k * longest / 5
-        parts.append(f'<text x="{x(steps):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{steps:,.0f}</text>')
+    for steps in range(0, longest + 1, _round_step(longest)):
+        parts.append(f'<text x="{x(steps):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{steps:,}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">steps of the robot</text>')
     if base is not None:
         at = y(base[0] / base[1])
@@ -51,6 +52,12 @@ def draw(title: str, lines: Sequence[Line], base: tuple[int, int] | None = None)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
     white = '<rect width="100%" height="100%" fill="#fff"/>'
     return f'{head}font-size="11" fill="#333">{white}{"".join(parts)}</svg>\n'
+
+
+def _round_step(longest: int) -> int:
+    """1, 2 or 5 times a power of ten: the least that makes at most eight labels."""
+    ten = 10 ** max(math.ceil(math.log10(longest / 7)) - 1, 0)
+    return next(ten * k for k in (1, 2, 5, 10) if ten * k * 7 >= longest)
 
 
 def _line(line: Line, colour: str, x: Callable[[float], float], y: Callable[[float], float]) -> str:
