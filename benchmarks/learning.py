@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.learning_gate import false_promotions
+from benchmarks.learning_scratch import sac_success
 from benchmarks.learning_speed import learner_speed
 from policies.rl.curve import Line, write
 from policies.rl.ppo import Ppo, PpoConfig
@@ -25,16 +26,17 @@ from policies.rl.run import RunFolder
 from policies.rl.weights import load_weights
 from policies.train_evaluation import FIRST_SEED as CURVE_SEED
 from sim.learn_tasks import make_bench
-from sim.rl_actor import evaluate
+from sim.rl_actor import demonstrate, evaluate
 from sim.rl_ppo import Collector
 from sim.tasks import HELD_OUT_SEED
 
 OUT, RUNS = Path("build/bench-learning.json"), Path("build/learning")
 BASE, HARD_BASE = "scripted:3.3", "scripted:4"  # 40-60 % and below 20 % by themselves
 SEEDS = (0, 1, 2)
-STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 5_000, 5_000, 15_000, 100_000
-EVERY, PPO_EVERY = "500", 2_000  # steps from one point of a curve to the next
+STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 5_000, 5_000, 8_000, 100_000
+EVERY, HIL_EVERY, PPO_EVERY = "500", "2000", 2_000  # steps from one point of a curve to the next
 TRIALS, CURVE_TRIALS = 100, 50
+FINAL = range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS)
 DITHER = 0.2
 WORTH = 0.9  # success whose steps are counted
 LAST_EPISODES = 50
@@ -60,13 +62,15 @@ def curve(run: Path) -> list[tuple[int, int, int]]:
     return [(s, wins, n) for s, wins, n in json.loads((run / "curve.json").read_text())]
 
 
-def success(base: str, run: Path | None = None, noise: float = 0.0) -> float:
-    """On TRIALS held-out worlds; without a run, of the base."""
-    bench = make_bench("arm_insert", base)
+def tried(base: str, run: Path | None = None, noise: float = 0.0) -> list[tuple[bool, int]]:
+    """Success and steps in TRIALS held-out worlds; without a run, of the base."""
     actor = load_weights(run).actor if run is not None else None
-    found = evaluate(bench.env, actor, range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS), noise)
-    bench.close()
-    return sum(won for won, _ in found.values()) / TRIALS
+    return list(evaluate(make_bench("arm_insert", base).env, actor, FINAL, noise).values())
+
+
+def success(base: str, run: Path | None = None, noise: float = 0.0) -> float:
+    """The share of `tried` that succeeded."""
+    return sum(won for won, _ in tried(base, run, noise)) / TRIALS
 
 
 def steps_to(points: list[tuple[int, int, int]], most: int) -> int:
@@ -122,6 +126,16 @@ def against_ppo() -> Results:
                                       "peer": f"PPO {theirs}, ours {ours} steps"}}  # fmt: skip
 
 
+def from_scratch() -> Results:
+    """As many steps without a base: the learner on the same demonstrations, and SAC; the best of each one's seeds."""
+    runs = [learn(f"scratch-{k}", "--base", "none", "--seed", str(k), "--steps", str(STEPS), "--evaluate-every",
+                  HIL_EVERY) for k in SEEDS]  # fmt: skip
+    ours = [success("none", run) for run in runs]
+    sizes = RunFolder(runs[0]).read()[0]
+    sac = [sac_success(k, STEPS, sizes.hidden_dim, sizes.batch_size, sizes.gamma, FINAL) for k in SEEDS]
+    return {"rl_from_scratch_success": {"value": max(ours), "peer": f"demonstrations {ours}, SAC {sac}"}}
+
+
 def n_step() -> Results:
     """n = 3 less n = 1 on the hard base, success averaged over the curve; the least of the pairs."""
     gains = []
@@ -135,21 +149,37 @@ def n_step() -> Results:
     return {"residual_nstep_gain_points": {"value": min(gains), "peer": f"pairs {np.round(gains, 1).tolist()}"}}
 
 
+def demonstrator_steps() -> float:
+    """The median until success in the held-out worlds."""
+    bench = make_bench("arm_insert", "none")
+    env, steps = bench.env, []
+    for seed in FINAL:
+        start = env.reset(seed)
+        made = demonstrate(env, bench.make_expert(env.task, env.loop.reference, seed), start)
+        steps += [len(made)] if made.end == "success" else []
+    return float(np.median(steps))
+
+
 def hil() -> Results:
     """From demonstrations and a scripted person's interventions, without a base."""
     runs = [learn(f"hil-{k}", "--base", "none", "--operator", "--demos", "30", "--seed", str(k), "--steps",
-                  str(HIL_STEPS)) for k in SEEDS]  # fmt: skip
-    final = [success("none", run) for run in runs]
+                  str(HIL_STEPS), "--evaluate-every", HIL_EVERY) for k in SEEDS]  # fmt: skip
+    found = [tried("none", run) for run in runs]
+    final = [sum(won for won, _ in trials) / TRIALS for trials in found]
+    steps, theirs = [float(np.median([n for won, n in trials if won])) for trials in found], demonstrator_steps()
     logs = [RunFolder(run).log() for run in runs]
     person = [sum(x["interventions"] * x["steps"] for x in log[-LAST_EPISODES:]) for log in logs]
     rates = [p / sum(x["steps"] for x in log[-LAST_EPISODES:]) for p, log in zip(person, logs, strict=True)]
+    write(RUNS / "hil.svg", "arm_insert from 30 demonstrations and interventions",
+          [Line(f"seed {k}", curve(run)) for k, run in zip(SEEDS, runs, strict=True)])
     return {"hilrl_success": {"value": min(final), "peer": None, "seeds": dict(zip(SEEDS, final, strict=True))},
-            "hilrl_intervention_rate": {"value": max(rates), "peer": None}}  # fmt: skip
+            "hilrl_intervention_rate": {"value": max(rates), "peer": None},
+            "hilrl_time_ratio": {"value": max(steps) / theirs, "peer": f"demonstrator {theirs:g} steps, ours {steps}"}}
 
 
 MEASURES: dict[str, Callable[[], Results]] = {
-    "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "nstep": n_step,
-    "hil": hil,
+    "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "hil": hil,
+    "scratch": from_scratch, "nstep": n_step,
 }  # fmt: skip
 
 

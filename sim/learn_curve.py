@@ -24,12 +24,12 @@ class Curve:
         self.points: list[list[int]] = json.loads(path.read_text()) if path.exists() else []
 
     def measure_if_due(self, steps: int, actor: Any) -> None:
-        """A point where one is due."""
+        """A point where one is due; None while nothing acts but the base, which is measured once."""
         if not self._every:
             return
         if not self.points:
             self._add(0, None)
-        if steps >= self.points[-1][0] + self._every:
+        if actor is not None and steps >= self.points[-1][0] + self._every:
             self._add(steps, actor)
 
     def measure(self, steps: int, actor: Any) -> None:
@@ -45,7 +45,7 @@ class Curve:
         points = [(s, wins, n) for s, wins, n in self.points]
         base = next(((wins, n) for s, wins, n in points if s == 0), None)
         write(self._folder / PICTURE_NAME, f"{self._folder.name}: success on held-out seeds",
-              [Line("residual", points)], base)  # fmt: skip
+              [Line("learnt", points)], base)  # fmt: skip
 
     def __str__(self) -> str:
         """`base 20/50 = ..., after 30000 steps 49/50 = ...`"""
