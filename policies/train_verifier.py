@@ -1,15 +1,16 @@
 """`retake train-verifier`: a success classifier from recorded outcomes, and how often it is wrong.
 
 Done look the last moments of episodes that succeeded; not done everything until shortly before, and all of episodes
-that failed. Episodes are split once: to train, to choose the threshold, and to measure: the false positives are counted
-per failed episode, at its end, where a retrying executor would ask.
+that failed. Beside the weights it keeps where the robot was at the ends of successes (policies/guard.py). Episodes are
+split once: to train, to choose the threshold, and to measure: the false positives are counted per failed episode, at
+its end, where a retrying executor would ask, and at every frame of it, as a learner asks.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from torch.nn import functional
 from policies.dataset import find_episodes
 from policies.frame_cache import cached_episode
 from policies.frames import random_colours, random_shifts, shifted
+from policies.guard import fit_guard
+from policies.rl.success import Detector
 from policies.sources import Source
 from policies.train import CACHE_NAME
 from policies.verifier import Rate, Verifier, VerifierConfig, VerifierError, VerifierNet, as_input, save_verifier
@@ -34,12 +37,14 @@ SUCCESSES_MIN = 8
 
 @dataclass(frozen=True)
 class Moments:
-    """Pictures (n, cameras, h, w, 3) uint8 of single moments, whether they are done (n,), and which are the last of
-    their episode (n,)."""
+    """Pictures (n, cameras, h, w, 3) uint8 of single moments, whether they are done (n,), which are the last of their
+    episode (n,), and poses (n, c) in `channels`."""
 
     pictures: np.ndarray
     done: np.ndarray
     ends: np.ndarray
+    poses: np.ndarray
+    channels: tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +69,18 @@ def run(args: argparse.Namespace) -> int:
     episodes = find_episodes(args.data, ("success", "failure"), args.task)
     config = VerifierConfig(tuple(args.cameras or sorted(episodes[0].read().pictures)), *args.size)
     rng = np.random.default_rng([args.seed, 0x7E51])
-    parts = [_moments(part, config, args, rng) for part in split(episodes, rng)]
+    sources = split(episodes, rng)
+    parts = [_moments(part, config, args, rng) for part in sources]
     net = train(parts[0], config, args.steps, args.seed)
     about = {name: getattr(args, name) for name in ("steps", "moments", "done_s", "unsure_s", "seed")}
     about |= {"episodes": [episode.name for episode in episodes]}
-    verifier = measured(net, config, episodes[0].meta, about, parts[1], parts[2])
+    guard = fit_guard(parts[0].channels, parts[0].poses[parts[0].done])
+    verifier = replace(measured(net, config, episodes[0].meta, about, parts[1], parts[2]), guard=guard)
+    verifier = replace(verifier, false_alarm=false_alarms(verifier, sources[2], args))
     sha256 = save_verifier(args.out, verifier)
     print(f"{args.out}: {sha256[:12]}, threshold {verifier.threshold:.3f}; of held-out failures taken for done "
-          f"{verifier.false_positive}, of held-out successes not {verifier.false_negative} (Wilson 95 %)")
+          f"{verifier.false_positive}, asked at every frame {verifier.false_alarm}, of held-out successes not "
+          f"{verifier.false_negative} (Wilson 95 %)")
     return 0
 
 
@@ -97,7 +106,8 @@ def split(episodes: Sequence[Source], rng: np.random.Generator) -> list[list[Sou
 def _moments(episodes: Sequence[Source], config: VerifierConfig, args: argparse.Namespace,
              rng: np.random.Generator) -> Moments:
     """The last moment of each episode, some that look done like it, and some that do not."""
-    pictures, done, ends = [], [], []
+    pictures, done, ends, poses = [], [], [], []
+    channels: tuple[str, ...] = ()
     for source in track(episodes, "reading episodes"):
         episode = cached_episode(source, args.data[0] / CACHE_NAME, config.cameras, config.width, config.height)
         left_s = (episode.frame_stamps_ns[-1] - episode.frame_stamps_ns) * 1e-9
@@ -109,7 +119,9 @@ def _moments(episodes: Sequence[Source], config: VerifierConfig, args: argparse.
             pictures.append(episode.images[frame])
             done.append(is_success and left_s[frame] <= args.done_s)
             ends.append(frame == len(left_s) - 1)
-    return Moments(np.stack(pictures), np.array(done), np.array(ends))
+            poses.append(episode.state[frame])
+        channels = episode.channels
+    return Moments(np.stack(pictures), np.array(done), np.array(ends), np.array(poses), channels)
 
 
 def train(moments: Moments, config: VerifierConfig, steps: int, seed: int) -> VerifierNet:
@@ -139,13 +151,25 @@ def measured(net: VerifierNet, config: VerifierConfig, meta: dict[str, Any], abo
              held_out: Moments) -> Verifier:
     """With the threshold from one part and the rates from another."""
     unsure = Verifier(net, config, meta["robot"], meta["task"], 0.5, Rate(0, 0), Rate(0, 0), about)
-    threshold = max(0.5, float(np.quantile(_scores(unsure, chosen)[~chosen.done], 1.0 - MISTAKES)))
-    passed = _scores(unsure, held_out) >= threshold
+    threshold = max(0.5, float(np.quantile(_scores(unsure, chosen.pictures)[~chosen.done], 1.0 - MISTAKES)))
+    passed = _scores(unsure, held_out.pictures) >= threshold
     failures, successes = (held_out.ends & (held_out.done == value) for value in (False, True))
     about = {**about, "not_done_passed": [int(passed[~held_out.done].sum()), int((~held_out.done).sum())]}
     return Verifier(net, config, meta["robot"], meta["task"], threshold, Rate(int(passed[failures].sum()),
                     int(failures.sum())), Rate(int((~passed[successes]).sum()), int(successes.sum())), about)
 
 
-def _scores(verifier: Verifier, moments: Moments) -> np.ndarray:
-    return np.concatenate([verifier.scores(moments.pictures[i : i + 256]) for i in range(0, len(moments.done), 256)])
+def false_alarms(verifier: Verifier, episodes: Sequence[Source], args: argparse.Namespace) -> Rate:
+    """Failures in which it would have told a learner, asked at every frame, that the task is done."""
+    failures = [source for source in episodes if source.meta["outcome"] == "failure"]
+    said, config = 0, verifier.config
+    for source in track(failures, "asking along failures"):
+        episode = cached_episode(source, args.data[0] / CACHE_NAME, config.cameras, config.width, config.height)
+        detector = Detector(verifier, episode.channels, config.cameras)
+        scores = _scores(verifier, episode.images)
+        said += any(detector.hears(score, pose) for score, pose in zip(scores, episode.state, strict=True))
+    return Rate(said, len(failures))
+
+
+def _scores(verifier: Verifier, pictures: np.ndarray) -> np.ndarray:
+    return np.concatenate([verifier.scores(np.array(pictures[i : i + 256])) for i in range(0, len(pictures), 256)])

@@ -22,6 +22,7 @@ from torch import nn
 from policies.atomic import replace_file
 from policies.checkpoint import fill, read_weights
 from policies.frames import decode_frame
+from policies.guard import Guard
 from policies.statistics import format_rate
 
 FORMAT = 1
@@ -95,6 +96,8 @@ class Verifier:
     false_negative: Rate
     train: dict[str, Any]
     sha256: str = ""
+    guard: Guard | None = None  # where the robot is when it is done; None: it does not say
+    false_alarm: Rate | None = None  # per failure, asked at every frame together with the guard
 
     def score(self, jpegs: Sequence[bytes]) -> float:
         """0..1, how sure it is that the task is done; one JPEG of each camera of the config."""
@@ -118,6 +121,10 @@ def as_input(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
 
 
+def _guard(told: dict[str, Any] | None) -> Guard | None:
+    return None if told is None else Guard(**{name: tuple(values) for name, values in told.items()})
+
+
 def save_verifier(folder: Path, verifier: Verifier) -> str:
     """Write both files, each in one step, and return the sha256 of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +134,8 @@ def save_verifier(folder: Path, verifier: Verifier) -> str:
         "format": FORMAT, "robot": verifier.robot, "task": verifier.task, "config": asdict(verifier.config),
         "threshold": verifier.threshold, "false_positive": asdict(verifier.false_positive),
         "false_negative": asdict(verifier.false_negative), "train": verifier.train, "sha256": sha256,
+        "guard": None if verifier.guard is None else asdict(verifier.guard),
+        "false_alarm": None if verifier.false_alarm is None else asdict(verifier.false_alarm),
     }  # fmt: skip
     replace_file(folder / MODEL, weights)
     replace_file(folder / DESCRIPTION, (json.dumps(about, indent=1) + "\n").encode())
@@ -154,7 +163,8 @@ def load_verifier(folder: Path, robot: str | None = None, task: str | None = Non
         fill(folder / MODEL, net, read_weights(folder / MODEL, about["sha256"], DESCRIPTION))
         verifier = Verifier(net, config, about["robot"], about["task"], float(about["threshold"]),
                             Rate(**about["false_positive"]), Rate(**about["false_negative"]), about["train"],
-                            about["sha256"])
+                            about["sha256"], _guard(about.get("guard")),
+                            Rate(**about["false_alarm"]) if about.get("false_alarm") else None)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VerifierError(f"{folder} is damaged ({error}); allowed: the two files of one run of `retake "
                             "train-verifier`; copy both again") from error

@@ -23,13 +23,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from policies.rl import config as configs
 from policies.rl.config import RlConfig
 from policies.rl.episode import SUFFIX, save_episode
-from policies.rl.recorded import Recordings
+from policies.rl.recordings import Recordings
 from policies.rl.run import LearnerRun, RunFolder
+from policies.rl.success import Watch
 from policies.rl.weights import load_weights
 from policies.train_evaluation import FIRST_SEED as CURVE_SEED
+from policies.verifier import Verifier, load_verifier
 from sim.learn_curve import Curve
 from sim.learn_tasks import NO_BASE, Bench, make_bench
 from sim.rl_actor import demonstrate, evaluate, explore
+from sim.rl_judge import JudgedEnv
 from sim.rl_operator import Operator
 from sim.rl_policy import PolicyBase
 from sim.tasks import TASKS
@@ -51,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="nothing acts here: learn from what the "
                         "launched graph (residual:=OUT) records there")
+    parser.add_argument("--verifier", type=Path, metavar="FOLDER", help="tells the learner of success, by pictures and "
+                        "where the hand is; by default the task itself or the label does")
     parser.add_argument("--role", choices=ROLES, default="both", help="act, learn or both in turn (%(default)s)")
     parser.add_argument("--evaluate-every", type=int, default=2_500, metavar="STEPS", help="0: never (%(default)s)")
     parser.add_argument("--episodes", type=int, default=50, help="held-out seeds of an evaluation (%(default)s)")
@@ -74,13 +79,13 @@ def run(args: argparse.Namespace) -> int:
         bench.close()
 
 
-def recordings(args: argparse.Namespace, bench: Bench, folder: RunFolder) -> Recordings:
+def recordings(args: argparse.Namespace, bench: Bench, folder: RunFolder, verifier: Verifier | None) -> Recordings:
     """What the launched graph records for this run."""
     base = bench.env.base
     if not isinstance(base, PolicyBase):
         raise ValueError(f"--recordings with --base {args.base}; allowed: a checkpoint's folder, as the graph's")
     reference_ns = round(bench.env.rig.reference_dt * 1e9)
-    return Recordings(args.recordings, folder, base.policy, bench.env.layout, reference_ns)
+    return Recordings(args.recordings, folder, base.policy, bench.env.layout, reference_ns, verifier)
 
 
 def overrides(words: Sequence[str], config: RlConfig) -> dict[str, Any]:
@@ -105,7 +110,10 @@ class _Run:
     def __init__(self, args: argparse.Namespace, bench: Bench, config: RlConfig, folder: RunFolder) -> None:
         self._args, self._bench, self._config, self._folder = args, bench, config, folder
         self._operator = Operator(bench.make_expert) if args.operator else None
-        self._recordings = None if args.recordings is None else recordings(args, bench, folder)
+        verifier = None if args.verifier is None else load_verifier(args.verifier, bench.env.rig.name, args.task)
+        self._recordings = None if args.recordings is None else recordings(args, bench, folder, verifier)
+        self._acting = bench.env if verifier is None else JudgedEnv(bench.env, verifier, folder.path)
+        self._watch = None if verifier is None else Watch(verifier, folder.path)
         self._stopping = False
 
     def go(self) -> int:
@@ -138,7 +146,7 @@ class _Run:
             self._progress.update(self._bar, completed=steps)
 
     def _episode(self) -> int:
-        env, number = self._bench.env, self._folder.next_number()
+        env, number = self._acting, self._folder.next_number()
         published = load_weights(self._folder.path, env.about)
         episode = explore(env, self._config, published, FIRST_SEED + number, self._operator)
         self._folder.write(number, episode)
@@ -161,7 +169,7 @@ class _Run:
             self._progress.update(self._bar, completed=replay.online_steps, description=self._text(learning))
         if not self._stopping:
             curve.measure(replay.online_steps, learner.actor)
-            print(curve)
+            print(curve if self._watch is None else f"{curve}\n{self._watch}")
 
     def _text(self, learning: LearnerRun) -> str:
         newest = learning.journal[-20:]
@@ -169,7 +177,8 @@ class _Run:
         person = sum(line["interventions"] * line["steps"] for line in newest) / max(sum(x["steps"] for x in newest), 1)
         rung = f", rung {float(learning.learner.actor.rung):g}" if self._config.ladder else ""
         helped = f", {100 * person:.0f} % by the person" if self._operator else ""
-        return f"{wins}/{len(newest)} newest succeed{rung}{helped}"
+        hacked = ", the verifier is being fooled" if self._watch is not None and self._watch.is_hacked else ""
+        return f"{wins}/{len(newest)} newest succeed{rung}{helped}{hacked}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:
         seeds = range(CURVE_SEED, CURVE_SEED + self._args.episodes)

@@ -42,10 +42,10 @@ class PolicyBase:
         """(dim,) float32; see policies/rl/observation.py."""
         config = self.policy.config
         drawn = self._drawing.draw(self._task.world.render_state(), config.cameras)
-        jpegs = [to_jpeg(drawn[name]) for name in config.cameras]
-        self._pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in jpegs]
+        self.jpegs = {name: to_jpeg(drawn[name]) for name in config.cameras}  # of this moment
+        self._pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in self.jpegs.values()]
         self._state = loop.measured_action
-        self._seed = zlib.crc32(b"".join((*jpegs, self._state.tobytes())))
+        self._seed = zlib.crc32(b"".join((*self.jpegs.values(), self._state.tobytes())))
         return features(self.policy, self._rig.layout, self._pictures, self._state, loop.reference)
 
     def chunk(self, reference: np.ndarray) -> np.ndarray:

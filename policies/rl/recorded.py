@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,16 @@ import numpy as np
 
 from policies import recorded
 from policies.chunk import chunk_times_ns
-from policies.episode_file import EpisodeError as RecordingError
-from policies.episode_meta import read_meta
 from policies.executed import Executed
 from policies.frames import decode_frame
 from policies.inference import answer
 from policies.observation import Observation, ObservationPairing
 from policies.policy import ChunkPolicy
 from policies.recorded import EMPTY, Tick, Track
-from policies.rl.episode import KEEP_GRIPPER, SUFFIX, About, EpisodeError, RlEpisode, save_episode
+from policies.rl.episode import KEEP_GRIPPER, About, EpisodeError, RlEpisode
 from policies.rl.observation import Layout, Rates, features
 from policies.rl.plans import Plans, Proposal
-from policies.rl.run import RunFolder
+from policies.rl.success import Detector
 from policies.timeline import INTERVENTIONS, SEGMENTS
 
 NAMED = 16  # hex digits of a hash, as provenance has it
@@ -37,42 +36,15 @@ GAP_STEPS = 2.5  # from one observation to the next; further apart the step in b
 TELEOP = "teleop"  # the segment of a recording that does not say who drove: a demonstration
 
 
-class Recordings:
-    """A folder of recorded episodes; `poll` hands what is new and has been judged to a run's learner."""
-
-    def __init__(self, root: Path, run: RunFolder, base: ChunkPolicy, layout: Layout, reference_ns: int) -> None:
-        self._root, self._run, self._base, self._layout = root, run, base, layout
-        self._reference_ns = reference_ns
-        self._said: dict[str, str] = {}  # why a recording is not learnt from, once for each reason
-
-    def poll(self) -> int:
-        """How many were new. One that cannot be learnt from is left where it is, and said in a line."""
-        _, about = self._run.read()
-        taken = 0
-        for folder in sorted(path.parent for path in self._root.glob("*/episode.json")):
-            name = f"{folder.name}{SUFFIX}"
-            if (self._run.episodes / name).exists() or (self._run.refused / name).exists():
-                continue
-            try:
-                meta = read_meta(folder)
-                if meta["ended_ns"] is None or meta["outcome"] == "discarded":
-                    continue  # it is being recorded, or somebody wants it forgotten
-                episode = rl_episode(folder, about, self._base, self._layout, self._reference_ns)
-                save_episode(self._run.episodes / name, episode)
-                taken += 1
-            except (EpisodeError, RecordingError) as error:
-                if self._said.get(folder.name) != str(error):
-                    print(f"not learnt from: {error}", flush=True)
-                self._said[folder.name] = str(error)
-        return taken
-
-
-def rl_episode(folder: Path, about: About, base: ChunkPolicy, layout: Layout, reference_ns: int) -> RlEpisode:
-    """One recording, for the run that is `about` this base, robot and task.
+def rl_episode(
+    folder: Path, about: About, base: ChunkPolicy, layout: Layout, reference_ns: int, detector: Detector | None = None
+) -> RlEpisode:
+    """One recording, for the run that is `about` this base, robot and task; it ends with success where `detector` says
+    so, without one as it was labelled.
 
     Raises:
         EpisodeError: it has no outcome, is of another robot, task, base or run, or cannot be read as steps.
-        RecordingError: the recording itself is damaged or unfinished.
+        policies.episode_file.EpisodeError: the recording itself is damaged or unfinished.
     """
     meta = recorded.ended_meta(folder)
     _check(folder, meta, about, tuple(base.config.action_channels))
@@ -81,36 +53,58 @@ def rl_episode(folder: Path, about: About, base: ChunkPolicy, layout: Layout, re
     decoders |= {f"camera/{name}/{recorded.COLOR}": recorded.jpeg for name in base.config.cameras}
     tracks = recorded.read_tracks(folder, meta["robot"], decoders)
     ticks, executed = _executed(tracks)
-    weights = _weights(folder, tracks.get("residual", EMPTY), ticks, about)
+    version, rung = _weights(folder, tracks.get("residual", EMPTY), ticks, about)
     seen = _observations(folder, tracks, base.config.cameras, about, bool(meta.get("lockstep")))
-    rates = Rates.named(layout, about.channels, about.action_range)
     proposals = _proposals(seen, tracks.get("action_chunk", EMPTY), executed, base, about, reference_ns)
-    segments = [_segment(ticks, a, b) for a, b in zip(seen, [*seen[1:], seen[-1]], strict=True)]
-    first = next((i for i, (p, s) in enumerate(zip(proposals, segments, strict=True))
-                  if p is not None and (p.plays or s in INTERVENTIONS)), None)  # fmt: skip
-    if first is None or first == len(seen) - 1:
-        raise EpisodeError(f"{folder}: neither a policy nor a person moved the robot; allowed: an episode of some "
-                           "steps; record it again")
-    seen, segments, kept = seen[first:], segments[first:], proposals[first:]
-    if None in kept or [s for s in segments if s not in SEGMENTS]:
-        unknown = ", ".join(sorted({s for s in segments if s not in SEGMENTS})) or "no proposal of the base"
-        raise EpisodeError(f"{folder}: {unknown} within the episode; allowed: a policy that answers throughout, and "
-                           f"segments {', '.join(SEGMENTS)}; record it again")
-    known = [p for p in kept if p is not None]
-    won = meta["outcome"] == "success"
-    n = len(seen) - 1
+    moments = _moments(folder, seen, proposals, ticks)
+    n, end = _ending(moments, meta, base, detector)
+    moments, segments = moments[: n + 1], [SEGMENTS.index(moment.segment) for moment in moments[:n]]
+    rates = Rates.named(layout, about.channels, about.action_range)
     episode = RlEpisode(
-        about, _seen(seen, known, base, layout), np.array([rates.action(p.before, p.point) for p in known]),
-        np.array([rates.action(a.before, b.before) for a, b in zip(known, known[1:], strict=False)]),
-        np.eye(1, n, n - 1, dtype=np.float32)[0] * won, np.array([SEGMENTS.index(s) for s in segments[:n]], np.uint8),
-        np.full(n, KEEP_GRIPPER, np.uint8), _end(meta), weights[0], int(meta.get("seed") or 0),
-        set(segments[:n]) == {TELEOP}, weights[1],
+        about, np.array([_features(moment, base, layout) for moment in moments]),
+        np.array([rates.action(moment.before, moment.proposal.point) for moment in moments]),
+        np.array([rates.action(a.before, b.before) for a, b in zip(moments, moments[1:], strict=False)]),
+        np.eye(1, n, n - 1, dtype=np.float32)[0] * (end == "success"), np.array(segments, np.uint8),
+        np.full(n, KEEP_GRIPPER, np.uint8), end, version, int(meta.get("seed") or 0),
+        set(segments) == {SEGMENTS.index(TELEOP)}, rung,
     )  # fmt: skip
     try:
         episode.check()
     except EpisodeError as error:
         raise EpisodeError(f"{folder}: {error}") from error
     return episode
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """An observation, what the base was about to do, and whose the step from here is."""
+
+    observation: Observation
+    proposal: Proposal
+    segment: str
+
+    @property
+    def before(self) -> np.ndarray:
+        return self.proposal.before
+
+
+def _moments(folder: Path, seen: Sequence[Observation], proposals: Sequence[Proposal | None],
+             ticks: dict[int, Tick]) -> list[_Moment]:  # fmt: skip
+    """From where the policy or a person first moves the robot."""
+    moments: list[_Moment] = []
+    for k, (observation, proposal) in enumerate(zip(seen, proposals, strict=True)):
+        segment = _segment(ticks, observation, seen[min(k + 1, len(seen) - 1)])
+        if not moments and (proposal is None or not (proposal.plays or segment in INTERVENTIONS)):
+            continue
+        if proposal is None or segment not in SEGMENTS:
+            what = "the base proposes nothing" if proposal is None else f"segment {segment!r} is unknown"
+            raise EpisodeError(f"{folder}: {what} at {observation.stamp_ns} ns; allowed: a policy that answers "
+                               f"throughout, segments {', '.join(SEGMENTS)}; record it again")
+        moments.append(_Moment(observation, proposal, segment))
+    if len(moments) < 2:
+        raise EpisodeError(f"{folder}: neither a policy nor a person moved the robot; allowed: an episode of some "
+                           "steps; record it again")
+    return moments
 
 
 def _check(folder: Path, meta: dict, about: About, channels: tuple[str, ...]) -> None:
@@ -123,9 +117,20 @@ def _check(folder: Path, meta: dict, about: About, channels: tuple[str, ...]) ->
                            f"`retake episodes relabel {folder.name} success`")
 
 
-def _end(meta: dict) -> str:
-    """What the learner calls it: only out of time is not over."""
-    return "truncated" if meta["outcome"] == "failure" and meta.get("end") == "truncated" else meta["outcome"]
+def _ending(moments: Sequence[_Moment], meta: dict, base: ChunkPolicy, detector: Detector | None) -> tuple[int, str]:
+    """After how many steps, and what the learner calls it: only out of time is not over, nor is what the detector does
+    not take for done."""
+    n = len(moments) - 1
+    end = "truncated" if meta["outcome"] == "failure" and meta["end"] == "truncated" else meta["outcome"]
+    if detector is None:
+        return n, end
+    detector.begin()
+    for k, moment in enumerate(moments):
+        jpegs = dict(zip(base.config.cameras, moment.observation.jpegs, strict=True))
+        wanted = [jpegs[name] for name in detector.verifier.config.cameras]
+        if detector.says(wanted, moment.observation.state) and k:
+            return k, "success"
+    return n, "truncated" if end == "success" else end
 
 
 def _executed(tracks: dict[str, Track]) -> tuple[dict[int, Tick], Executed]:
@@ -210,11 +215,7 @@ def _segment(ticks: dict[int, Tick], start: Observation, end: Observation) -> st
     return max(names, key=lambda name: (name in INTERVENTIONS, names[name]))
 
 
-def _seen(
-    seen: Sequence[Observation], proposals: Sequence[Proposal], base: ChunkPolicy, layout: Layout
-) -> np.ndarray:
-    config, rows = base.config, []
-    for observation, proposal in zip(seen, proposals, strict=True):
-        pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in observation.jpegs]
-        rows.append(features(base, layout, pictures, observation.state, proposal.before))
-    return np.array(rows)
+def _features(moment: _Moment, base: ChunkPolicy, layout: Layout) -> np.ndarray:
+    config, observation = base.config, moment.observation
+    pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in observation.jpegs]
+    return features(base, layout, pictures, observation.state, moment.before)

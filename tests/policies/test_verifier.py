@@ -12,9 +12,10 @@ import torch
 
 from policies import train_verifier
 from policies.episode_file import EpisodeWriter, episode_folder
-from policies.verifier import DESCRIPTION, MODEL, VerifierError, load_verifier, save_verifier
+from policies.verifier import DESCRIPTION, MODEL, Rate, VerifierError, load_verifier, save_verifier
 
 FRAME_NS, FRAMES, WIDTH, HEIGHT = 66_000_000, 24, 64, 48
+NEW = ("guard", "false_alarm")  # in descriptions since learners are told by verifiers
 
 
 def record(root, k: int, outcome: str) -> None:
@@ -99,6 +100,20 @@ def test_another_robot_or_task_or_number_of_pictures_is_refused(trained):
         load_verifier(trained, task="shelf")
     with pytest.raises(ValueError, match="one of each of top"):
         load_verifier(trained).score([picture(1), picture(2)])
+
+
+def test_it_knows_where_successes_end_and_how_often_it_raises_a_false_alarm(trained, tmp_path):
+    verifier = load_verifier(trained)
+    assert verifier.guard is not None and verifier.guard.outside(("x",), np.array([50.0])) == ()
+    assert verifier.guard.outside(("x",), np.array([26.0])) == ("x",), "failures stop there"
+    assert verifier.false_alarm == Rate(0, 3)
+    about = json.loads((trained / DESCRIPTION).read_text())
+    (tmp_path / MODEL).write_bytes((trained / MODEL).read_bytes())
+    (tmp_path / DESCRIPTION).write_text(json.dumps({k: v for k, v in about.items() if k not in NEW}))
+    assert load_verifier(tmp_path).guard is None, "one from before there were guards"
+    (tmp_path / DESCRIPTION).write_text(json.dumps({**about, "guard": {"channels": ["x"], "low": [1], "high": [0]}}))
+    with pytest.raises(VerifierError, match="train again"):
+        load_verifier(tmp_path)
 
 
 def test_what_it_learnt_from_is_written_down(trained):
