@@ -12,6 +12,9 @@ from std_msgs.msg import String
 
 from policies.residual import load_residual
 from policies.rl.weights import WeightsError
+from retake.errors import UserError
+from retake.graph import make_graph, read_arguments
+from retake.residual import Parameters, chosen
 
 BOUND = np.array([0.02] * 3 + [0.15] * 3 + [0.0])
 
@@ -67,6 +70,24 @@ def test_new_weights_wait_for_the_end_of_the_episode(base, tmp_path):
         assert [told["version"] for told in made.told] == [0]
         made.event.publish(String(data='{"event": "success"}'))
         made.spin(lambda: [told["version"] for told in made.told] == [0, 5_000])
+
+
+def test_steps_that_are_no_camera_periods_are_refused(base, tmp_path):
+    write(tmp_path, base, True, step_s=0.1)
+    with pytest.raises(ValueError, match="steps of 100 ms; allowed: whole camera periods of 60 ms"):
+        chosen(Parameters(str(tmp_path), str(base), "yam"))
+
+
+def test_the_graph_has_one_where_it_was_asked_for():
+    words = {"rig": "yam", "headless": "true", "policy": "/x/y"}
+    graph = {spec.name: spec for spec in make_graph(read_arguments({**words, "residual": "/r", "explore": "true"}))}
+    told = graph["residual"].parameters
+    assert told["residual"] == "/r" and told["policy"] == "/x/y" and told["robot"] == "yam" and told["explore"] is True
+    assert graph["authority"].parameters["residual"] is True and "chosen(Parameters('/r'" in graph["residual"].check
+    without = {spec.name: spec for spec in make_graph(read_arguments(words))}
+    assert "residual" not in without and without["authority"].parameters["residual"] is False
+    with pytest.raises(UserError, match="residual:=/r corrects a checkpoint of ours; write policy:=FOLDER"):
+        make_graph(read_arguments({**words, "policy": "ws://h", "residual": "/r"}))
 
 
 @pytest.mark.parametrize(("changes", "says"), [

@@ -68,7 +68,7 @@ def lines(found: Explanation) -> Iterator[str]:
     yield f"  authority      {found.authority or 'not recorded'}, epoch {tick.epoch}"
     yield f"  segment        {found.segment}"
     yield f"  operator       {tick.operator or 'nobody'}"
-    yield f"  policy         {tick.policy or 'none'}"
+    yield f"  policy         {tick.policy or 'none'}" + (f", residual {tick.residual}" if tick.residual else "")
     yield from _origin(found)
     yield f"  limited        {', '.join(map(limit_text, tick.clamped)) or 'nothing'}"
     if found.jump is None:
@@ -88,6 +88,8 @@ def limit_text(clamped: str) -> str:
     """What an entry of the provenance's `clamped` means."""
     if clamped.endswith(" limit"):
         return f"{clamped.removesuffix(' limit')} (at the end of its range)"
+    if clamped.startswith("residual "):
+        return f"{clamped} (its bound)"
     return f"{clamped} (speed or acceleration)" if " " not in clamped else clamped
 
 

@@ -144,7 +144,9 @@ def _residual(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -
         raise UserError(f"residual:={values['residual']} corrects a checkpoint of ours; write policy:=FOLDER, the one "
                         "that it was learnt on, or leave it out")
     told = {"residual": whole(str(values["residual"])), "policy": whole(policy), "explore": values["explore"]}
-    return NodeSpec("residual", rig.name, {**own, **told})
+    loads = ("from retake.residual import Parameters, chosen; "
+             f"chosen(Parameters({told['residual']!r}, {told['policy']!r}, {rig.name!r}))")
+    return NodeSpec("residual", rig.name, {**own, **told}, check=loads)
 
 
 def owns_clock(robot: Value) -> bool:

@@ -54,6 +54,23 @@ class Parameters:
     threads: int = field(default=1, metadata={"description": "CPU threads of torch"})
 
 
+def chosen(parameters: Parameters) -> Residual:
+    """The residual that they name, checked against the robot.
+
+    Raises:
+        ValueError: it must not act.
+    """
+    rig, layout = rig_of(parameters.robot), rig_of(parameters.robot).layout
+    run_folder, base = checkpoint_folder(parameters.residual), checkpoint_folder(parameters.policy)
+    residual = load_residual(run_folder, base, rig.name, layout, layout.channels, ResidualPlayer(layout).bound,
+                             parameters.explore)
+    camera_ns = round(rig.camera_dt * 1e9)
+    if residual.step_ns < camera_ns or residual.step_ns % camera_ns:
+        raise ValueError(f"{parameters.residual} was learnt with steps of {residual.step_ns / 1e6:g} ms; allowed: "
+                         f"whole camera periods of {camera_ns / 1e6:g} ms; learn with those")
+    return residual
+
+
 class ResidualNode(Node):
     """Hands observations to the residual, publishes what it answers."""
 
@@ -67,10 +84,7 @@ class ResidualNode(Node):
         self._base16 = ""  # whose chunks come
         self._in_episode = False
         camera_ns, reference_ns = round(rig.camera_dt * 1e9), round(rig.reference_dt * 1e9)
-        frames, left = divmod(self._residual.step_ns, camera_ns)
-        if left or not frames:
-            raise UserError(f"{parameters.residual} was learnt with steps of {self._residual.step_ns / 1e6:g} ms; "
-                            f"allowed: whole camera periods of {camera_ns / 1e6:g} ms; learn with those")
+        frames = self._residual.step_ns // camera_ns
         self._plans = Plans(rig.layout.channels, self._residual.step_ns, reference_ns)
         self._due_ns = self._residual.step_ns - reference_ns  # the last tick of a step has it whole
 
@@ -93,11 +107,8 @@ class ResidualNode(Node):
 
     def _load(self) -> Residual:
         """Checked and warm; also called by the thread of Reload."""
-        rig, layout, parameters = self._rig, self._rig.layout, self.parameters
-        run_folder, base = checkpoint_folder(parameters.residual), checkpoint_folder(parameters.policy)
-        residual = load_residual(run_folder, base, rig.name, layout, layout.channels, ResidualPlayer(layout).bound,
-                                 parameters.explore)
-        residual.warm_up(rig.home_action)
+        residual = chosen(self.parameters)
+        residual.warm_up(self._rig.home_action)
         return residual
 
     def _begin(self, residual: Residual) -> None:
