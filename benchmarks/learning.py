@@ -33,8 +33,9 @@ from sim.tasks import HELD_OUT_SEED
 OUT, RUNS = Path("build/bench-learning.json"), Path("build/learning")
 BASE, HARD_BASE = "scripted:3.3", "scripted:4"  # 40-60 % and below 20 % by themselves
 SEEDS = (0, 1, 2)
-STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 5_000, 5_000, 8_000, 100_000
-EVERY, HIL_EVERY, PPO_EVERY = "500", "2000", 2_000  # steps from one point of a curve to the next
+STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 4_000, 4_000, 6_000, 100_000
+EVERY, PPO_EVERY = "500", 2_000  # steps from one point of a curve to the next
+SELDOM = ("--evaluate-every", "2000", "--episodes", "20")  # where nothing succeeds at first, which takes time to see
 TRIALS, CURVE_TRIALS = 100, 50
 FINAL = range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS)
 DITHER = 0.2
@@ -128,8 +129,8 @@ def against_ppo() -> Results:
 
 def from_scratch() -> Results:
     """As many steps without a base: the learner on the same demonstrations, and SAC; the best of each one's seeds."""
-    runs = [learn(f"scratch-{k}", "--base", "none", "--seed", str(k), "--steps", str(STEPS), "--evaluate-every",
-                  HIL_EVERY) for k in SEEDS]  # fmt: skip
+    runs = [learn(f"scratch-{k}", "--base", "none", "--seed", str(k), "--steps", str(STEPS), *SELDOM)
+            for k in SEEDS]  # fmt: skip
     ours = [success("none", run) for run in runs]
     sizes = RunFolder(runs[0]).read()[0]
     sac = [sac_success(k, STEPS, sizes.hidden_dim, sizes.batch_size, sizes.gamma, FINAL) for k in SEEDS]
@@ -163,7 +164,7 @@ def demonstrator_steps() -> float:
 def hil() -> Results:
     """From demonstrations and a scripted person's interventions, without a base."""
     runs = [learn(f"hil-{k}", "--base", "none", "--operator", "--demos", "30", "--seed", str(k), "--steps",
-                  str(HIL_STEPS), "--evaluate-every", HIL_EVERY) for k in SEEDS]  # fmt: skip
+                  str(HIL_STEPS), *SELDOM) for k in SEEDS]  # fmt: skip
     found = [tried("none", run) for run in runs]
     final = [sum(won for won, _ in trials) / TRIALS for trials in found]
     steps, theirs = [float(np.median([n for won, n in trials if won])) for trials in found], demonstrator_steps()
