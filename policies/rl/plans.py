@@ -4,7 +4,6 @@ from its recordings alike.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,20 +26,19 @@ class Proposal:
 
 
 class Plans:
-    """The newest chunks of a policy."""
+    """The newest chunks of a policy. One thread adds, any asks: what is asked is never changed, only replaced."""
 
     def __init__(self, channels: tuple[str, ...], step_ns: int, reference_ns: int) -> None:
         """`step_ns` of the learner, `reference_ns` from one reference to the next."""
         self._channels, self._step_ns, self._reference_ns = channels, step_ns, reference_ns
-        self._chunks: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._chunks: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # times (n,) ns and actions by stamp, rising
 
     def add(self, stamp_ns: int, offsets_ns: np.ndarray, actions: np.ndarray) -> None:
         """A chunk: actions (n, dim) at `offsets_ns` (n,) after the observation at `stamp_ns`."""
-        if self._chunks and stamp_ns <= next(reversed(self._chunks)):
-            self._chunks.clear()  # another world
-        self._chunks[stamp_ns] = stamp_ns + offsets_ns, actions
-        while len(self._chunks) > N_KEPT:
-            self._chunks.popitem(last=False)
+        kept = list(self._chunks.items())[-N_KEPT + 1 :]
+        if kept and stamp_ns <= kept[-1][0]:
+            kept = []  # another world
+        self._chunks = dict([*kept, (stamp_ns, (stamp_ns + offsets_ns, actions))])
 
     def has(self, stamp_ns: int) -> bool:
         """True when the chunk of that stamp is here."""
@@ -53,9 +51,9 @@ class Plans:
         earlier = int(np.searchsorted(executed.stamps_ns, state_ns)) - 1
         if earlier < 0:
             return None
-        played = int(executed.chunk_stamps_ns[-1])
-        newest = max((stamp for stamp in self._chunks if stamp <= observation.stamp_ns), default=0)
-        times_ns, actions = self._chunks.get(played or newest, (None, None))
+        chunks, played = self._chunks, int(executed.chunk_stamps_ns[-1])
+        newest = max((stamp for stamp in chunks if stamp <= observation.stamp_ns), default=0)
+        times_ns, actions = chunks.get(played or newest, (None, None))
         end_ns = observation.stamp_ns + self._step_ns - self._reference_ns  # the last tick of the step
         if times_ns is None or actions is None or end_ns > times_ns[-1]:
             return None

@@ -29,9 +29,9 @@ from policies.rl.episode import KEEP_GRIPPER, About, EpisodeError, RlEpisode
 from policies.rl.observation import Layout, Rates, features
 from policies.rl.plans import Plans, Proposal
 from policies.rl.success import Detector
+from policies.rl.weights import NAMED
 from policies.timeline import INTERVENTIONS, SEGMENTS
 
-NAMED = 16  # hex digits of a hash, as provenance has it
 GAP_STEPS = 2.5  # from one observation to the next; further apart the step in between is unknown
 TELEOP = "teleop"  # the segment of a recording that does not say who drove: a demonstration
 

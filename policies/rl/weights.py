@@ -18,6 +18,7 @@ from policies.rl.learner import GRIPPER_ACTIONS, Learner
 from policies.rl.networks import Actor, EnsembleMlp
 
 FORMAT = "1"
+NAMED = 16  # hex digits of a hash that name weights in messages
 WEIGHTS_NAME = "actor.safetensors"
 
 

@@ -29,7 +29,7 @@ from policies.policy_words import checkpoint_folder
 from policies.reload import Reload
 from policies.residual import Residual, load_residual
 from policies.rl.plans import Plans
-from policies.rl.weights import WEIGHTS_NAME
+from policies.rl.weights import NAMED, WEIGHTS_NAME
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
@@ -39,7 +39,6 @@ from retake.parameters import declare
 from retake.spin import STEADY, run
 
 REPORT_S, RELOAD_S = 0.2, 1.0
-NAMED = 16  # hex digits of a hash that name weights
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,15 @@ class ResidualNode(Node):
         self.parameters = parameters = declare(self, Parameters)
         self._rig = rig = rig_of(parameters.robot)
         torch.set_num_threads(parameters.threads)
+        self._step_ns = 0  # from one observation to the next; 0: not known yet
         self._residual = self._load()
+        self._step_ns = self._residual.step_ns
         self._reload = Reload(checkpoint_folder(parameters.residual) / WEIGHTS_NAME, self._load)
         self._base16 = ""  # whose chunks come
         self._in_episode = False
         camera_ns, reference_ns = round(rig.camera_dt * 1e9), round(rig.reference_dt * 1e9)
-        frames = self._residual.step_ns // camera_ns
-        self._plans = Plans(rig.layout.channels, self._residual.step_ns, reference_ns)
-        self._due_ns = self._residual.step_ns - reference_ns  # the last tick of a step has it whole
+        self._plans = Plans(rig.layout.channels, self._step_ns, reference_ns)
+        self._due_ns = self._step_ns - reference_ns  # the last tick of a step has it whole
 
         self.diagnostics = Diagnostics(self)
         self._action = self.create_publisher(JointTrajectory, "residual_action", qos.SEND)
@@ -98,7 +98,8 @@ class ResidualNode(Node):
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
         self.create_subscription(String, "policy", self._on_policy, qos.LATCHED)
         self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
-        self._observing = Observing(self, rig, self.diagnostics, self._on_observation, self._on_restart, frames=frames)
+        self._observing = Observing(self, rig, self.diagnostics, self._on_observation, self._on_restart,
+                                    frames=self._step_ns // camera_ns)
         self._observing.wanted = self._residual.base.config.cameras
         self._observing.subscribe(self._observing.wanted, parameters.lockstep)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
@@ -108,6 +109,9 @@ class ResidualNode(Node):
     def _load(self) -> Residual:
         """Checked and warm; also called by the thread of Reload."""
         residual = chosen(self.parameters)
+        if self._step_ns not in (0, residual.step_ns):
+            raise ValueError(f"its steps are {residual.step_ns / 1e6:g} ms now; allowed: {self._step_ns / 1e6:g} ms as "
+                             "before; start the graph again for another run")
         residual.warm_up(self._rig.home_action)
         return residual
 
