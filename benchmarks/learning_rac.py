@@ -16,9 +16,9 @@ from sim.tasks import HELD_OUT_SEED
 
 RUNS = Path("build/learning/rac")
 EYES = Path("build/policies/arm_pick/diffusion")  # whose encoders see, frozen; README "Measured" makes it
-DEMOS, FIRST_DEMO = 60, 1_000
-BASE_STEPS, STEPS = 2_000, 1_000
-ROUNDS, FRAMES = 3, 800
+DEMOS, FIRST_DEMO = 15, 1_000
+BASE_STEPS, STEPS = 600, 600
+ROUNDS, FRAMES = 3, 400  # per round: some 7 demonstrations
 SEEDS = (0, 1, 2)
 TRIALS = 100
 METHODS = ("rac", "hg-dagger", "demos")
@@ -38,7 +38,7 @@ def base() -> Path:
     if not (folder / "policy.json").exists():
         resume = ["--resume"] if (folder / "training.safetensors").exists() else []
         retake("train", "--data", RUNS / "demos", "--out", folder, "--policy", "act", "--start", EYES,
-               "--freeze-encoders", "--steps", BASE_STEPS, *resume)  # fmt: skip
+               "--freeze-encoders", "--steps", BASE_STEPS, "--validation", 0, "--threads", 1, *resume)  # fmt: skip
     return folder
 
 
@@ -46,7 +46,7 @@ def improved(method: str, seed: int) -> Path:
     """The run of a method, finished."""
     out = RUNS / f"{method}-{seed}"
     retake("improve", "--base", RUNS / "base", "--data", RUNS / "demos", "--out", out, "--method", method, "--rounds",
-           ROUNDS, "--frames", FRAMES, "--steps", STEPS, "--seed", seed, "--gate", 0)  # fmt: skip
+           ROUNDS, "--frames", FRAMES, "--steps", STEPS, "--seed", seed, "--gate", 0, "--threads", 1)  # fmt: skip
     return out
 
 

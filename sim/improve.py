@@ -1,9 +1,9 @@
 """`retake improve`: rounds of watching a policy, helping it, learning from the help, and the gate (RaC, 2509.07953).
 
-A round records episodes in which a scripted person helps the policy that is deployed, until enough camera frames were
-in their hands; trains the base policy anew on its own demonstrations and the help of every round so far; and deploys
-the result if it is no worse (`retake promote`). Interrupted or killed, the same command goes on. With `--recorded` the
-help is what people have recorded (`retake up policy:=... rac:=true`), in one round.
+A round records episodes in which a scripted person helps the newest policy that was promoted, at first the base, until
+enough camera frames were in their hands; trains the base anew on its demonstrations and the help of every round so far;
+and deploys the result if it is no worse (`retake promote`). Interrupted or killed, the same command goes on. With
+`--recorded` the help is what people have recorded (`retake up policy:=... rac:=true`), in one round.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from policies import train
 from policies.checkpoint import DESCRIPTION, KINDS, Checkpoint, load_checkpoint
+from policies.consistency import ConsistencyPolicy
 from policies.dataset import find_episodes
 from policies.episode_meta import JUDGED
 from policies.rl.ledger import Deployed
@@ -27,6 +29,7 @@ from policies.train_state import STATE_NAME
 from sim import promote
 from sim.improve_methods import METHODS
 from sim.improve_run import ImproveError, ImproveFolder, Round
+from sim.progress import eye_of
 from sim.tasks import HELD_OUT_SEED
 
 FIRST_SEED, SEEDS = 30_000, 1_000  # of the first round; of each
@@ -83,6 +86,11 @@ def _checked_base(args: argparse.Namespace) -> Checkpoint:
     args.segments = args.segments or METHODS[args.method].segments
     parse_segments(args.segments)
     base = load_checkpoint(args.base)
+    if isinstance(base.policy, ConsistencyPolicy):
+        raise ImproveError(f"{args.base} was distilled from another policy; allowed: its teacher; improve that, then "
+                           "distil it again")  # fmt: skip
+    if METHODS[args.method].style and not args.recorded:
+        eye_of(base.task)
     meta = find_episodes([*args.data, *args.recorded], JUDGED, segments=args.segments)[0].meta
     if (meta["robot"], meta["task"]) != (base.robot, base.task):
         raise ImproveError(f"{args.data[0]} holds {meta['task']} of {meta['robot']}; allowed: {base.task} of "
@@ -159,6 +167,7 @@ class _Run:
                 if spent["taught"] >= args.frames:
                     break
                 if seed not in known:
+                    torch.set_num_threads(1)  # sums of several threads depend on how many there are
                     record = record or self._method.recorder(self._acting(each), self._task)
                     known[seed] = record(seed, each.episodes)
                 metas.append(known[seed])

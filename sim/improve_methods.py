@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policies.rl.ledger import effort
-from policies.timeline import segments
+from sim import promote
 from sim.demonstration import Demonstrator, Variation
 from sim.policy_recording import PolicyRecorder
-from sim.tasks import task_spec
 from sim.teleoperator import HG_DAGGER, RAC
 
 Record = Callable[[int, Path], dict]  # the episode of a seed into a folder; its episode.json
@@ -38,11 +36,9 @@ class Method:
         """What a person has put into episodes, as the ledger has it: minutes that they drove, of those that they were
         there, and camera frames by segment; `taught`: the frames in their hands that are learnt from."""
         ended = [meta for meta in metas if meta["outcome"] != "aborted"]
-        dt = task_spec(task).rig.camera_dt
-        kept = effort((meta for meta in ended if meta["outcome"] != "discarded"), dt)["frames"]
-        there_s = sum(span.seconds for meta in ended for span in segments(meta))
+        kept = promote.spent([meta for meta in ended if meta["outcome"] != "discarded"], task)["frames"]
         taught = sum(kept.get(name, 0) for name in self.hands)
-        return {**effort(ended, dt), "supervised_minutes": round(there_s / 60.0, 3), "taught": taught}
+        return {**promote.spent(ended, task), "taught": taught}
 
 
 def _demonstrated(demonstrator: Demonstrator, seed: int, root: Path) -> dict:

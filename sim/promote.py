@@ -14,9 +14,11 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from policies.dataset import find_episodes
+from policies.episode_meta import JUDGED
 from policies.rl.gate import MARGIN, SEEDS_MIN, Verdict, judge
 from policies.rl.ledger import Deployed, effort
 from policies.statistics import format_rate
+from policies.timeline import segments
 from sim import parallel
 from sim.evaluation import ResultFile, Settings, settings_of
 from sim.tasks import HELD_OUT_SEED, task_spec
@@ -68,8 +70,14 @@ def run(args: argparse.Namespace) -> int:
 def _effort(data: list[Path] | None, task: str) -> dict[str, Any]:
     if data is None:
         return {"operator_minutes": 0.0, "frames": {}}
-    sources = find_episodes(data, ("success", "failure"), task)
-    return effort((source.meta for source in sources), task_spec(task).rig.camera_dt)
+    return spent([source.meta for source in find_episodes(data, JUDGED, task)], task)
+
+
+def spent(metas: Sequence[dict], task: str) -> dict[str, Any]:
+    """What a person has put into episodes: minutes that they drove and, watching included, were there; camera frames by
+    segment."""
+    there_s = sum(span.seconds for meta in metas for span in segments(meta))
+    return {**effort(metas, task_spec(task).rig.camera_dt), "supervised_minutes": round(there_s / 60.0, 3)}
 
 
 def _fresh_seeds(deployed: Deployed, n: int) -> range:

@@ -29,7 +29,7 @@ GRIP_S = 0.1  # the hand is still while it closes around what is in its place
 BACK_M = 0.05  # so far behind where it went wrong things were well
 THERE_M = 0.015  # nearer than this is there
 AIM_M = 0.002  # standard deviation of where a person's hand aims, per intervention and direction
-SURE_S = 0.6  # the next stage is reached for so long
+SURE_S = 1.0  # the next stage is reached for so long
 PATIENCE_S = 12.0  # of going back, and of helping
 
 

@@ -43,7 +43,8 @@ def show(entries: list[dict[str, Any]]) -> None:
         if minutes := spent.get("operator_minutes"):
             gained = entry.get("points_per_operator_minute")
             each = "" if gained is None else f", {gained:+.2f} points per minute"
-            parts.append(f"{minutes:.1f} operator minutes{each}")
+            there = f" of {spent['supervised_minutes']:.1f}" if spent.get("supervised_minutes") else ""
+            parts.append(f"{minutes:.1f}{there} operator minutes{each}")
         if frames := spent.get("frames"):
             parts.append("frames: " + ", ".join(f"{name} {count}" for name, count in frames.items()))
         print("; ".join(parts))

@@ -78,9 +78,9 @@ def played(style: str, path: np.ndarray, stages: np.ndarray) -> Hands:
 
 @pytest.mark.parametrize("style", ["rac", "hg-dagger"])
 def test_a_person_is_late_and_does_one_thing_after_the_other(style):
-    way = ((0.0, 0.2, 50), (0.2, 0.1, 50), (0.1, 0.1, 20), (0.1, 0.2, 30), (0.2, 0.1, 30), (0.1, 0.1, 90))
+    way = ((0.0, 0.2, 50), (0.2, 0.1, 50), (0.1, 0.1, 20), (0.1, 0.2, 30), (0.2, 0.1, 30), (0.1, 0.1, 120))
     path = np.concatenate([np.linspace(*part) for part in way])  # there, wrong, with the person there again and before
-    stages = np.repeat([0, 1], [len(path) - 50, 50])
+    stages = np.repeat([0, 1], [len(path) - 80, 80])
     done = played(style, path, stages).done
     wrong_s = TICK_S * (50 + EYE.farther_m / 0.002)
     names = [name for name, _ in done]
