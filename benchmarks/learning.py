@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.learning_gate import false_promotions
 from benchmarks.learning_scratch import sac_success
+from benchmarks.learning_rac import rac
 from benchmarks.learning_speed import learner_speed
 from policies.rl.curve import Line, write
 from policies.rl.ppo import Ppo, PpoConfig
@@ -179,7 +180,7 @@ def hil() -> Results:
 
 
 MEASURES: dict[str, Callable[[], Results]] = {
-    "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "hil": hil,
+    "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "hil": hil, "rac": rac,
     "scratch": from_scratch, "nstep": n_step,
 }  # fmt: skip
 
