@@ -101,6 +101,7 @@ class Graph:
         peer.create_subscription(Bool, "residual/enabled", lambda m: self.enabled.append(m.data), qos.LATCHED)
         peer.create_subscription(String, "residual", lambda m: self.told.append(json.loads(m.data)), qos.LATCHED)
         self.state = peer.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
+        self.teleop = peer.create_publisher(JointTrajectory, "teleop_action", qos.STREAM)
         self.event = peer.create_publisher(String, "episode/event", qos.LATCHED)
         topics = [f"camera/{name}/color/image_raw/compressed" for name in CAMERAS]
         self.images = [peer.create_publisher(CompressedImage, topic, qos.CAMERA) for topic in topics]
@@ -127,6 +128,17 @@ class Graph:
         future = client.call_async(Trigger.Request())
         self.spin(future.done)
         return future.result()
+
+    def drive(self, ticks: int) -> None:
+        """A person takes over, moves the hand 1 mm a tick to the left, and hands back."""
+        assert self.call("take_over").success
+        hand = self.references[-1].copy()
+        for _ in range(ticks):
+            hand[1] += 0.001
+            stamp = START + len(self.references) * TICK
+            self.teleop.publish(conversions.action_message(hand, stamp, YAM, "joy"))
+            self.run(1)
+        assert self.call("hand_back").success
 
     def run(self, ticks: int = TICKS, off_at: int = -1) -> np.ndarray:
         """References (ticks, dim); the policy has the robot from the first on, the switch is turned off at `off_at`."""

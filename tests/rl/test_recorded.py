@@ -77,6 +77,24 @@ def test_it_holds_what_the_residual_saw_and_what_was_executed(made, base):
     assert episode.reward.tolist() == [0.0] * (steps - 1) + [1.0]
 
 
+def test_a_person_in_between_is_an_intervention_beside_what_the_base_proposed(base, tmp_path):
+    write(tmp_path / "run", base, False)
+    with graph(base, tmp_path / "run") as running:
+        writer = running.record(tmp_path / "20260101-000000-4")
+        running.run(50)
+        running.drive(40)
+        running.run(40)
+        writer.close("failure", "operator")
+    episode = converted(tmp_path / "20260101-000000-4", load_weights(tmp_path / "run").about, base)
+    names = [SEGMENTS[k] for k in episode.segment]
+    assert names[0] == names[-1] == "policy" and names.count("recovery") >= 4
+    driven = episode.intervention
+    assert driven.tolist() == [name == "recovery" for name in names]
+    y = RATES.index("left_ee.position[1]")
+    assert episode.action[driven][1:-1, y].mean() > 0.2 and np.abs(episode.base[:-1][driven][1:-1, y]).min() > 0.0
+    assert episode.end == "failure" and not episode.is_demo and episode.weights_version == 0
+
+
 def changed(folder: Path, to: Path, **meta) -> Path:
     """A copy whose episode.json says something else."""
     shutil.copytree(folder, to)
