@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if code or not result.is_file():
         return 1
     figures = trial_figures(json.loads(result.read_text())["episodes"])
-    figures |= {"policy": values["policy"], "lockstep": values["lockstep"],
+    figures |= {"policy": values["policy"], "residual": values["residual"], "lockstep": values["lockstep"],
                 "deaths": [f"{death.spec.name} {death.cause}" for death in outcome.deaths]}
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, json.dumps(figures, indent=1) + "\n")
