@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from benchmarks.learning_gate import false_promotions
-from benchmarks.learning_scratch import sac_success
 from benchmarks.learning_rac import rac
+from benchmarks.learning_scratch import sac_success
 from benchmarks.learning_speed import learner_speed
 from policies.rl.curve import Line, write
 from policies.rl.ppo import Ppo, PpoConfig
