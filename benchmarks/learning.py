@@ -196,8 +196,8 @@ def main() -> int:
     RUNS.mkdir(parents=True, exist_ok=True)
     for name in asked:
         print(f"measuring {name}", flush=True)
-        stored = json.loads(OUT.read_text()) if OUT.is_file() else {}
         measured = MEASURES[name]()
+        stored = json.loads(OUT.read_text()) if OUT.is_file() else {}
         OUT.write_text(json.dumps(stored | measured, indent=1) + "\n")
         for key, result in measured.items():
             print(f"{key} {result['value']:.3g}  {result.get('peer') or ''}", flush=True)
