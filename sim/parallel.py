@@ -78,7 +78,7 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
         raise ValueError("--ray needs the package ray; install it with: pip install 'retake[ray]'") from error
     try:
         ray.init(address=address, include_dashboard=False, logging_level="warning", log_to_driver=False)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a node that does not start in time is a bare one
         raise ValueError(f"Ray does not start at {address} ({_first_line(error)}); allowed: the address of a cluster, "
                          "auto, local; start one with `ray start --head`, or leave --ray out") from error  # fmt: skip
     try:

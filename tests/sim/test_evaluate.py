@@ -111,7 +111,7 @@ def test_ray_that_fails_is_one_line(monkeypatch, fails, says):
 
     def init(**_: object) -> None:
         if fails == "init":
-            raise RuntimeError("no such host\nmore")
+            raise Exception("no such host\nmore")  # as Ray does
 
     def remote(**_: object) -> None:
         raise RayError("Traceback\n  File\nOSError: no space left\n")
