@@ -95,6 +95,10 @@ def _checked_base(args: argparse.Namespace) -> Checkpoint:
     if (meta["robot"], meta["task"]) != (base.robot, base.task):
         raise ImproveError(f"{args.data[0]} holds {meta['task']} of {meta['robot']}; allowed: {base.task} of "
                            f"{base.robot}, which {args.base} is for; give the demonstrations that it comes from")
+    channels = tuple(meta.get("action_channels") or base.policy.config.action_channels)
+    if channels != base.policy.config.action_channels:
+        raise ImproveError(f"{args.data[0]} has the channels {', '.join(channels)}; allowed: those of {args.base}, "
+                           f"{', '.join(base.policy.config.action_channels)}; record with that robot")  # fmt: skip
     return base
 
 

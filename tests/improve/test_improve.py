@@ -166,6 +166,11 @@ def test_other_tasks_and_changed_bases_are_refused_and_nothing_is_lost(start, wo
         ask(start, tmp_path / "run", "--data", tmp_path / "other")
     with pytest.raises(ValueError, match="mixes robots or tasks"):
         ask(start, tmp_path / "run", "--data", start / "demos", tmp_path / "other")
+    meta = made.write(tmp_path / "fewer", 5, made.DEMONSTRATED, "success", cut=False)
+    path = tmp_path / "fewer" / meta["id"] / "episode.json"
+    path.write_text(json.dumps({**meta, "action_channels": meta["action_channels"][:-1]}))
+    with pytest.raises(ValueError, match="has the channels .*left_ee.qw; allowed: those of .*left_gripper"):
+        ask(start, tmp_path / "run", "--data", tmp_path / "fewer")
     assert ask(start, tmp_path / "run", "--rounds", 1) == 0
     recorded = sorted((tmp_path / "run/round-1/episodes").iterdir())
     changed = replace(load_checkpoint(start / "base"), sha256="0" * 64)
