@@ -63,7 +63,7 @@ class ChunkExecution:
         self.policy, self.mode, self._decay_s = policy, mode or policy.execution, decay_s
         if self.mode not in MODES:
             raise ValueError(f"execution {self.mode!r} is unknown; allowed: {', '.join(MODES)}")
-        if self.mode == REALTIME_CHUNKING and policy.execution != REALTIME_CHUNKING:
+        if self.mode == REALTIME_CHUNKING and not policy.takes_prefix:
             raise ValueError(f"this policy takes no prefix, which {self.mode} needs; allowed: {', '.join(MODES[1:])}; "
                              "choose one, or leave it to the policy")
         config = policy.config

@@ -33,7 +33,7 @@ class NoiseLevel:
 class GenerativePolicy(ChunkPolicy):
     """Noise to chunk in a few steps. A kind adds its schedule, its loss and what its network predicts."""
 
-    execution = REALTIME_CHUNKING
+    execution, takes_prefix = REALTIME_CHUNKING, True
     N_TIME_FEATURES = 32
     NOISES_PER_SAMPLE = 4  # the images cost most of a training step: several noises share one encoding
 

@@ -47,7 +47,7 @@ class LeRobotPolicy:
         """
         about, info = _read(folder)
         self.sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        self.execution = KINDS[about["type"]]
+        self.execution, self.takes_prefix = KINDS[about["type"]], False
         features, ours = about["input_features"], {theirs: name for name, theirs in names.items()}
         theirs = {key: tuple(info["features"][key]["names"]) for key in (STATE, ACTION)}
         if unknown := set(ours) - {*theirs[STATE], *theirs[ACTION], *(k.removeprefix(IMAGES) for k in features)}:

@@ -79,6 +79,7 @@ class ChunkPolicy(nn.Module, ABC):
 
     Config: ClassVar[type[PolicyConfig]] = PolicyConfig  # a kind with parameters of its own has its own
     execution: ClassVar[str] = LATEST  # how its chunks follow each other, see policies/execution.py
+    takes_prefix: ClassVar[bool] = False  # draws one of several chunks, such as goes on from what is executed
 
     def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
         super().__init__()

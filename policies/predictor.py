@@ -52,19 +52,22 @@ class PlainInterface:
 
 
 class Predictor(Protocol):
-    """`execution`: how its chunks should follow each other."""
+    """`execution`: how its chunks should follow each other; `takes_prefix`: it can draw a chunk that goes on from what
+    is executed."""
 
     @property
     def config(self) -> Interface: ...
     @property
     def execution(self) -> str: ...
+    @property
+    def takes_prefix(self) -> bool: ...
 
     def predict(
         self, pictures: Sequence[np.ndarray], state: np.ndarray, seed: int, prefix: ActionPrefix | None = None
     ) -> np.ndarray:
         """Actions (chunk_size, a) in the channels' units for pictures (height, width, 3) uint8 RGB in the order of the
-        cameras and a state (s,). What is random comes from `seed`. A prefix comes to those alone whose execution is
-        `realtime_chunking`.
+        cameras and a state (s,). What is random comes from `seed`. A prefix comes to those alone that
+        take one.
 
         Raises:
             ValueError: why there is no chunk for this observation.

@@ -12,7 +12,6 @@ import torch
 
 from policies.checkpoint import Checkpoint
 from policies.policy import ChunkPolicy, PolicyConfig, generator_of
-from policies.predictor import REALTIME_CHUNKING
 from policies.prefix import ActionPrefix
 from policies.value import ChunkCritic, load_critic
 
@@ -30,7 +29,7 @@ class RerankedPolicy:
         if not 1 <= n_samples <= MAX_SAMPLES or not 0.0 <= beta < np.inf:
             raise ValueError(f"rerank {n_samples} with beta {beta}; allowed: 1 to {MAX_SAMPLES} samples, of which 1 is "
                              "the policy as it is, and a beta from 0, the best, up")
-        if policy.execution != REALTIME_CHUNKING:
+        if not policy.takes_prefix:
             raise ValueError("this policy has one answer to an observation; allowed: flow, diffusion or consistency, "
                              "which draw; leave rerank out")
         self.policy, self.n_samples, self.beta = policy, n_samples, beta
@@ -43,6 +42,10 @@ class RerankedPolicy:
     @property
     def execution(self) -> str:
         return self.policy.execution
+
+    @property
+    def takes_prefix(self) -> bool:
+        return self.policy.takes_prefix
 
     def predict(
         self, pictures: Sequence[np.ndarray], state: np.ndarray, seed: int, prefix: ActionPrefix | None = None

@@ -39,7 +39,7 @@ EXAMPLE = "policies/user_policy.py has an example in ten lines"
 class UserPolicy:
     """The class as the graph asks it."""
 
-    execution = LATEST
+    execution, takes_prefix = LATEST, False
 
     def __init__(self, choice: str, example: np.ndarray | None = None) -> None:
         """Import and make it, and ask it once, with the state `example` (s,) or zeros, for the number of actions.

@@ -35,6 +35,10 @@ class Ramp:
     config: PolicyConfig = CONFIG
     prefixes: list = field(default_factory=list)
 
+    @property
+    def takes_prefix(self) -> bool:
+        return self.execution == "realtime_chunking"
+
     def predict(self, pictures, state, seed, prefix=None):
         self.prefixes.append(prefix)
         rise = self.speed * chunk_times_ns(CONFIG.chunk_size, DT) * 1e-9
