@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from policies.train_state import STATE_NAME
 from sim.evaluation import Evaluator, Settings
 from sim.workers import over_processes
 
+KNOCK_S = 5.0
 Outcome = tuple[dict[str, Any], bytes]
 
 
@@ -77,6 +79,7 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
     except ImportError as error:
         raise ValueError("--ray needs the package ray; install it with: pip install 'retake[ray]'") from error
     try:
+        _knock(address)
         ray.init(address=address, include_dashboard=False, logging_level="warning", log_to_driver=False)
     except Exception as error:  # a node that does not start in time is a bare one
         raise ValueError(f"Ray does not start at {address} ({_first_line(error)}); allowed: the address of a cluster, "
@@ -91,6 +94,13 @@ def on_ray(settings: Settings, seeds: Sequence[int], films: str, workers: int, a
                          "leave --ray out") from error  # fmt: skip
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT; Ray itself asks for minutes, and says so at length."""
+    host, has_port, port = address.removeprefix("ray://").rpartition(":")
+    if has_port and port.isdigit():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _first_line(error: Exception) -> str:

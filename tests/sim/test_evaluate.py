@@ -104,6 +104,7 @@ def test_processes_and_ray_find_what_one_process_finds():
 
 @pytest.mark.parametrize(("fails", "says"), [
     ("init", "Ray does not start at there (no such host); allowed: the address of a cluster"),
+    ("port", "Ray does not start at 127.0.0.1:1 ([Errno 111] Connection refused); allowed"),
     ("remote", "Ray has failed (OSError: no space left); what has ended is kept")])  # fmt: skip
 def test_ray_that_fails_is_one_line(monkeypatch, fails, says):
     class RayError(Exception):
@@ -120,7 +121,8 @@ def test_ray_that_fails_is_one_line(monkeypatch, fails, says):
     ray = types.SimpleNamespace(init=init, remote=remote, shutdown=lambda: None, exceptions=exceptions)
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(ValueError, match=re.escape(says)) as raised:
-        list(parallel.on_ray(settings_of(CHECKPOINT), SEEDS[:1], "none", 1, "there"))
+        address = "127.0.0.1:1" if fails == "port" else "there"
+        list(parallel.on_ray(settings_of(CHECKPOINT), SEEDS[:1], "none", 1, address))
     assert "\n" not in str(raised.value)
 
 
