@@ -62,7 +62,11 @@ def _read(words: list[str]) -> tuple[str, str]:
 def _serve(choice: str, names: str, host: str, port: int, token: str, threads: int) -> int:
     import torch  # here: --help needs none of it
 
-    from policies.openpi_server import PolicyService
+    try:
+        from policies.openpi_server import PolicyService
+    except ModuleNotFoundError as error:  # in an environment that somebody made for another's policies
+        raise UserError(f"the package {error.name} is missing here; `retake serve` needs websockets and msgpack beside "
+                        "what the policy needs: pip install websockets msgpack") from None
     from policies.policy_choice import choose
     from policies.served_policy import ServedPolicy
 
