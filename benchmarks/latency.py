@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.policies import WEAK
 from controllers.action_layout import ActionLayout
 from policies.chunk import chunk_times_ns
 from policies.executed import Executed
@@ -169,7 +170,8 @@ def accelerations(executed: Executed, layout: ActionLayout) -> tuple[dict[str, n
 @cache
 def _measured() -> dict[Case, list[Episode]]:
     """Every case on every seed, in as many processes as there are cores."""
-    folders = sorted(str(path.parent) for path in TRAINED.glob("*/policy.json")) or [str(SHIPPED)]
+    trained = [path.parent for path in TRAINED.glob("*/policy.json") if path.parent.name != WEAK]
+    folders = sorted(map(str, trained)) or [str(SHIPPED)]
     cases = [Case(folder, "own", added_s) for folder in folders for added_s in (0.0, *ADDED_S)]
     cases += [Case(folder, way, 0.15) for folder in folders for way in WAYS if way != "own"]
     workers, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
