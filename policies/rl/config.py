@@ -69,10 +69,11 @@ def residual(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
 
 
 def hil(observation_dim: int, action_dim: int, seed: int = 0, gripper: bool = False) -> RlConfig:
-    """Without a base policy, from demonstrations and interventions (recipe A3)."""
+    """Without a base policy, from demonstrations and interventions (recipe A3). With gamma 0.97 and two critics success
+    on arm_insert fell from 20 to 15 of 20 between 4,000 and 6,000 steps: it paid to be quick and to drop the peg."""
     return replace(
-        residual(observation_dim, action_dim, seed), residual_scale=1.0, ladder=False, stochastic=True, n_critics=2,
-        n_step=1, updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
+        residual(observation_dim, action_dim, seed), residual_scale=1.0, ladder=False, stochastic=True, gamma=0.99,
+        updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
         critic_only_updates=0, gripper=gripper,
     )  # fmt: skip
 
