@@ -167,4 +167,4 @@ def test_served_from_its_own_environment(kind, tmp_path):
                 asked.close()
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(10.0)
+            server.wait(60.0)
