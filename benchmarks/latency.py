@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.policies import WEAK
 from controllers.action_layout import ActionLayout
 from policies.chunk import chunk_times_ns
 from policies.executed import Executed
@@ -170,8 +169,7 @@ def accelerations(executed: Executed, layout: ActionLayout) -> tuple[dict[str, n
 @cache
 def _measured() -> dict[Case, list[Episode]]:
     """Every case on every seed, in as many processes as there are cores."""
-    trained = [path.parent for path in TRAINED.glob("*/policy.json") if path.parent.name != WEAK]
-    folders = sorted(map(str, trained)) or [str(SHIPPED)]
+    folders = sorted(str(path.parent) for path in TRAINED.glob("*/policy.json")) or [str(SHIPPED)]
     cases = [Case(folder, "own", added_s) for folder in folders for added_s in (0.0, *ADDED_S)]
     cases += [Case(folder, way, 0.15) for folder in folders for way in WAYS if way != "own"]
     workers, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")

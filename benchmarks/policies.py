@@ -24,7 +24,6 @@ ARM_KINDS, TEACHERS, STUDENT = ("act", "diffusion", "flow"), ("flow", "diffusion
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 100)
 CHOICE = range(HELD_OUT_SEED + 10_000, HELD_OUT_SEED + 10_030)  # to choose the best of several: not those it is told by
 TRIES = 3
-WEAK = "weak"  # a policy that often fails, from few demonstrations: trying again shows nothing where all succeed
 
 
 def act() -> dict[str, dict[str, Any]]:
@@ -76,8 +75,7 @@ def retry() -> dict[str, dict[str, Any]]:
     """1 where success with up to three tries has what is predicted from the first ones inside its 95 % interval, with
     the policy of arm_pick that fails most."""
     verifier, key = TRAINED / "arm_pick/verifier", "retry_inside_interval"
-    kinds = (*ARM_KINDS, WEAK)
-    found = [folder for kind in kinds if ((folder := TRAINED / "arm_pick" / kind) / DESCRIPTION).is_file()]
+    found = [folder for kind in ARM_KINDS if ((folder := TRAINED / "arm_pick" / kind) / DESCRIPTION).is_file()]
     if not found or not verifier.is_dir():
         print(f"{key}: no policy in {TRAINED / 'arm_pick'}, or no {verifier}: not measured")
         return {}
