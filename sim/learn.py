@@ -127,7 +127,8 @@ class _Run:
                 if self._args.role == "actor":
                     self._act()
                 else:
-                    self._learn()
+                    with self._folder.alone():
+                        self._learn()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -7,12 +7,16 @@
     actor.safetensors            the newest weights
     learner.safetensors          the learner's state
     log.jsonl                    one line per episode, as the state has them
+    learner.lock                 held by the learner at work
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,7 @@ from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
 
-RUN_NAME, LOG_NAME = "run.json", "log.jsonl"
+RUN_NAME, LOG_NAME, LOCK_NAME = "run.json", "log.jsonl", "learner.lock"
 
 
 class RunError(ValueError):
@@ -73,6 +77,21 @@ class RunFolder:
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise RunError(f"{self.path} holds no run ({error}); allowed: a folder with {RUN_NAME}; start one with "
                            "`retake learn`") from error  # fmt: skip
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """As the only learner here, until the end of the block or of the process.
+
+        Raises:
+            RunError: there is one: two would act on each other's weights and replace each other's state.
+        """
+        with open(self.path / LOCK_NAME, "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"a learner is at work in {self.path}; allowed: one; wait for it, or choose another "
+                               "--out") from None  # fmt: skip
+            yield
 
     def write(self, number: int, episode: RlEpisode) -> Path:
         """Hand an episode to the learner."""

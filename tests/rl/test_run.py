@@ -117,6 +117,16 @@ def test_bad_episodes_are_set_aside_and_say_why(tmp_path, capsys):
         assert says in reason and says in said
 
 
+def test_a_second_learner_in_the_same_run_is_refused_until_the_first_is_gone(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    with folder.alone(), pytest.raises(RunError, match="a learner is at work in .*; allowed: one"):
+        with RunFolder(tmp_path).alone():
+            pass
+    with RunFolder(tmp_path).alone():
+        pass
+
+
 def test_a_run_of_another_config_or_base_is_refused(tmp_path):
     folder = RunFolder(tmp_path)
     with pytest.raises(RunError, match="holds no run"):
