@@ -93,7 +93,7 @@ def residual() -> Results:
     return {"residual_success": {"value": min(final), "peer": f"base {base:.2f}, dither {dither:.2f}", **beside},
             "residual_gain_points": {"value": 100 * (min(final) - max(base, dither)), "peer": None, **beside},
             "residual_dither_points": {"value": 100 * (dither - base), "peer": None, **beside},
-            "residual_worst_dip_points": {"value": max(-100 * worst, 0.0), "peer": None}}  # fmt: skip
+            "residual_worst_dip_points": {"value": max(0.0, -100 * worst), "peer": None}}  # fmt: skip
 
 
 def ppo_steps(seed: int) -> list[tuple[int, int, int]]:
