@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from sim.arm_insert import INSERTED, SOCKET_HEIGHT
 from sim.arm_pick import BIN_HALF
 
 LIFTED_M = 0.01  # a thing above where it lay by so much is in the hand
@@ -29,12 +28,15 @@ class Progress:
 @dataclass(frozen=True)
 class Eye:
     """What tells a person that something goes wrong in a task. `closer_m`: so much nearer is getting nearer;
-    `farther_m`: so far back is going the wrong way; `patience_s`: without getting nearer."""
+    `farther_m`: so far back is going the wrong way; `patience_s`: without getting nearer. `back_m`: so far behind where
+    it went wrong things were well; `aim_m`: standard deviation of where the person aims, per help and direction."""
 
     look: Callable[[Any, np.ndarray], Progress]  # task, measured pose (dim,)
     closer_m: float
     farther_m: float
     patience_s: float
+    back_m: float
+    aim_m: float
 
 
 def pick(task: Any, measured: np.ndarray) -> Progress:
@@ -49,19 +51,7 @@ def pick(task: Any, measured: np.ndarray) -> Progress:
     return Progress(0, away)
 
 
-def insert(task: Any, measured: np.ndarray) -> Progress:
-    """arm_insert: over the hole, into it."""
-    tip, mouth = task.tip, np.array([0.0, 0.0, SOCKET_HEIGHT])
-    depth = float(mouth[2] - tip[2])
-    if depth > 0.004 and np.abs(tip[:2]).max() < 0.004:
-        return Progress(1, max(0.0, INSERTED - depth))
-    return Progress(0, float(np.linalg.norm(tip - mouth)))
-
-
-EYES = {
-    "arm_pick": Eye(pick, 0.002, 0.03, 1.5),
-    "arm_insert": Eye(insert, 0.001, 0.01, 1.2),
-}
+EYES = {"arm_pick": Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.05, aim_m=0.002)}
 
 
 def eye_of(task: str) -> Eye:

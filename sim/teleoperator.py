@@ -26,9 +26,7 @@ STYLES = (RAC, HG_DAGGER)
 REACTION_S = (0.3, 0.5)  # between what there is to see and the hand's first motion
 NEXT_S = 0.25  # between two things that a hand does
 GRIP_S = 0.1  # the hand is still while it closes around what is in its place
-BACK_M = 0.05  # so far behind where it went wrong things were well
 THERE_M = 0.015  # nearer than this is there
-AIM_M = 0.002  # standard deviation of where a person's hand aims, per intervention and direction
 SURE_S = 1.0  # the next stage is reached for so long
 PATIENCE_S = 12.0  # of going back, and of helping
 
@@ -90,12 +88,12 @@ class Teleoperator:
     """One person over many episodes; `begin` each, then `act` at every tick. What is random comes from the seed."""
 
     def __init__(
-        self, style: str, rig: Rig, eye: Eye, make_expert: Callable[[Any, np.ndarray, int], Any], aim_m: float = AIM_M
+        self, style: str, rig: Rig, eye: Eye, make_expert: Callable[[Any, np.ndarray, int], Any]
     ) -> None:
         """`make_expert(task, reference, seed)`: the task's demonstrator, who can go on from anywhere."""
         if style not in STYLES:
             raise ValueError(f"style {style!r}; allowed: {', '.join(STYLES)}")
-        self._is_rac, self._rig, self._eye, self._make_expert, self._aim_m = style == RAC, rig, eye, make_expert, aim_m
+        self._is_rac, self._rig, self._eye, self._make_expert = style == RAC, rig, eye, make_expert
 
     def begin(self, seed: int) -> None:
         """Watch another episode."""
@@ -154,7 +152,7 @@ class Teleoperator:
             self._is_rewinding = desk.ask("rewind")
         away = self._away(sight.measured, self._well)
         self._is_past = self._is_past or away < THERE_M
-        is_enough = not self._is_rewinding or (self._is_past and away > BACK_M)
+        is_enough = not self._is_rewinding or (self._is_past and away > self._eye.back_m)
         if "opens it" in sight.reason:
             desk.ask("rewind")
         elif is_enough or "start of the path" in sight.reason or "something holds" in sight.reason:
@@ -173,7 +171,7 @@ class Teleoperator:
             desk.ask("correct")
             self._place = sight.reference
             self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
-            self._aim = self._rng.normal(0.0, self._aim_m, 3)
+            self._aim = self._rng.normal(0.0, self._eye.aim_m, 3)
         desk.stream(self._place)
         if sight.now_s - self._busy_until_s >= GRIP_S:
             self._next(Phase.HELP, sight)
