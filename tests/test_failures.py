@@ -35,6 +35,7 @@ SHOWN_BY = {  # how a row begins: tests
         "controllers/test_rewind.py::test_the_second_operator_is_told_who_has_it",
         "nodes/test_authority.py::test_a_device_takes_over_by_its_name_and_goes_back_along_the_path",
     ),
+    "`residual`": ("controllers/test_residual_player.py::test_without_a_next_one_it_goes_away_by_itself",),
     "`retake replay`": (
         "look/test_replay.py::test_a_stop_ends_it", "nodes/test_authority_core.py::test_teleop_lease",
     ),
