@@ -34,7 +34,7 @@ from sim.tasks import HELD_OUT_SEED
 OUT, RUNS = Path("build/bench-learning.json"), Path("build/learning")
 BASE, HARD_BASE = "scripted:3.3", "scripted:4"  # 40-60 % and below 20 % by themselves
 SEEDS = (0, 1, 2)
-STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 4_000, 4_000, 6_000, 100_000
+STEPS, HARD_STEPS, HIL_STEPS, PPO_STEPS = 4_000, 4_000, 9_000, 100_000
 EVERY, PPO_EVERY = "500", 2_000  # steps from one point of a curve to the next
 SELDOM = ("--evaluate-every", "2000", "--episodes", "20")  # where nothing succeeds at first, which takes time to see
 TRIALS, CURVE_TRIALS = 100, 50
