@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from policies.atomic import replace_file
 from policies.rl.curve import Line, write
 from policies.statistics import format_rate
 
@@ -39,9 +39,7 @@ class Curve:
 
     def _add(self, steps: int, actor: Any) -> None:
         self.points.append([steps, *self._evaluate(actor)])
-        part = self._folder / f"{CURVE_NAME}.part"
-        part.write_text(json.dumps(self.points))
-        os.replace(part, self._folder / CURVE_NAME)
+        replace_file(self._folder / CURVE_NAME, json.dumps(self.points))
         points = [(s, wins, n) for s, wins, n in self.points]
         base = next(((wins, n) for s, wins, n in points if s == 0), None)
         write(self._folder / PICTURE_NAME, f"{self._folder.name}: success on held-out seeds",
