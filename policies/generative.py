@@ -77,7 +77,7 @@ class GenerativePolicy(ChunkPolicy):
         """The clean chunk (b, flat), drawn to the prefix: all of it, as far as one end of a chunk says something of the
         other, by the gradient of the prefix's error (real-time chunking, arXiv 2506.07339, eqs. 2 to 4), and what is
         executed for certain exactly. Where the weight is smaller nothing is replaced: each chunk would keep half of
-        the one before, and the robot would see late (arm_pick, 24 seeds: 20 and 22 successes became 23 and 23).
+        the one before, and the robot would see late (arm_pick, 24 seeds: 20 and 21 successes became 23 and 23).
         """
         scale = level.alpha + level.sigma
         t = level.alpha / scale  # x / scale is a sample of rectified flow at this time
