@@ -15,10 +15,10 @@ def decode_frame(jpeg: bytes, width: int, height: int) -> np.ndarray:
 
 def decode_jpeg(jpeg: bytes) -> np.ndarray:
     """JPEG to RGB (h, w, 3) uint8 as large as it is."""
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB) if jpeg else None
     if picture is None:
         raise ValueError(f"{len(jpeg)} bytes are no JPEG; allowed: a whole baseline JPEG; check the camera's driver")
-    return picture[..., ::-1]
+    return picture
 
 
 def shrink(picture: np.ndarray, width: int, height: int) -> np.ndarray:
