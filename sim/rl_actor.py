@@ -61,7 +61,7 @@ def evaluate(
     found = {}
     for seed in seeds:
         rng = np.random.default_rng([seed, 0xD1])
-        observation, base = env.reset(seed)
+        observation, base = env.reset(seed, sees=actor is not None)
         for n in range(1, 1_000_000):
             action = base
             if noise:

@@ -76,8 +76,10 @@ class RlEnv:
         self.about = About(self.rig.name, task.name, self._own.names, observe.name, base.name, run,
                            tuple(float(r) for r in self.action_range), self.rig.camera_dt)  # fmt: skip
 
-    def reset(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The world of `seed`; the first observation (o,) and the base's action (a,)."""
+    def reset(self, seed: int, sees: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """The world of `seed`; the first observation (o,) and the base's action (a,). Without `sees` observations are
+        0 where the base by itself looks at nothing, as long as the episode lasts."""
+        self._sees = sees
         self.task.randomise(seed)
         self.loop.reset()
         self.seed = seed
@@ -89,8 +91,9 @@ class RlEnv:
         self._queue: list[np.ndarray] = []
 
     def _look(self) -> tuple[np.ndarray, np.ndarray]:
-        observation = self.observe(self.loop)
-        if not self._queue:
+        due = not self._queue
+        observation = self.observe(self.loop) if self._sees or due else np.zeros(self.observe.dim, np.float32)
+        if due:
             self._queue = list(self.base.chunk(self.loop.reference))
         self._point = self._queue.pop(0)
         self._base = self.normalised(self._point)

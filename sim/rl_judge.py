@@ -30,10 +30,10 @@ class JudgedEnv(RlEnv):
         self._detector = Detector(verifier, self.layout.channels, env.base.policy.config.cameras)
         self.watch = Watch(verifier, folder)
 
-    def reset(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def reset(self, seed: int, sees: bool = True) -> tuple[np.ndarray, np.ndarray]:
         self._detector.begin()
         self._was_done = False
-        return super().reset(seed)
+        return super().reset(seed, sees)
 
     def step(self, action: np.ndarray) -> Step:
         return self._judged(super().step(action))

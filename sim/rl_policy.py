@@ -1,26 +1,33 @@
 """A trained chunk policy as the base, and what it sees as the observation: its own image features, frozen, and what the
 robot measures. Nothing here knows where things are.
 
-Pictures are drawn at every control step and encoded once; they go through the wire's JPEG as the policy's do.
+Pictures are drawn where somebody looks at them, and go through the wire's JPEG as the policy's do. Chunks follow each
+other as in the graph: an answer counts LATENCY_S after its observation, and its play blends into the one before.
 """
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from controllers.action_chunk import Chunk
+from controllers.chunk_player import BLEND_NS
 from policies.checkpoint import load_checkpoint
+from policies.chunk import chunk_times_ns
+from policies.executed import Executed
+from policies.execution import ChunkExecution
 from policies.frames import decode_frame
+from policies.observation import Observation
 from policies.rl.observation import feature_dim, features
 from retake.camera_codec import to_jpeg
 from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
+from sim.rollout import INFERENCE_FRAMES, LATENCY_S
 from sim.task_env import Task
 from sim.tasks import task_spec
 
-EXECUTED_S = 0.4  # of a chunk before the next, as in the graph
+LATENCY_NS = round(LATENCY_S * 1e9)
 
 
 class PolicyBase:
@@ -34,31 +41,45 @@ class PolicyBase:
         self.name = self.sha256 = loaded.sha256
         self.dim = feature_dim(self.policy, task.rig.layout)
         self._drawing = CameraRig(view=task_spec(task.name).view)
+        self._execution = ChunkExecution(self.policy)
+        self._step_ns, self._camera_ns = (round(dt * 1e9) for dt in (self._rig.control_dt, self._rig.camera_dt))
 
     def begin(self, seed: int) -> None:
-        """Its chunks depend on what it sees alone."""
+        """No chunk from before counts; what is random in the next ones comes from what is seen."""
+        self._execution.begin()
+        self._played: Chunk | None = None
 
     def __call__(self, loop: ControlLoop) -> np.ndarray:
         """(dim,) float32; see policies/rl/observation.py."""
-        config = self.policy.config
+        config, stamp_ns = self.policy.config, (loop.steps + 1) * self._step_ns  # 0 would say that there is no chunk
         drawn = self._drawing.draw(self._task.world.render_state(), config.cameras)
         self.jpegs = {name: to_jpeg(drawn[name]) for name in config.cameras}  # of this moment
-        self._pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in self.jpegs.values()]
-        self._state = loop.measured_action
-        self._seed = zlib.crc32(b"".join((*self.jpegs.values(), self._state.tobytes())))
-        return features(self.policy, self._rig.layout, self._pictures, self._state, loop.reference)
+        pose = loop.measured_action
+        self._seen = Observation(stamp_ns, tuple(self.jpegs.values()), pose, stamp_ns)
+        pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in self.jpegs.values()]
+        return features(self.policy, self._rig.layout, pictures, pose, loop.reference)
 
     def chunk(self, reference: np.ndarray) -> np.ndarray:
-        """(k, dim): the policy's chunk for what was seen last, at the camera's times."""
-        config, layout = self.policy.config, self._rig.layout
-        points = self.policy.predict(self._pictures, self._state, self._seed)
-        times = np.arange(config.chunk_size + 1) * config.chunk_dt_ns * 1e-9
-        points = np.concatenate([reference[None], points])  # what is commanded now, then the chunk
-        due = np.arange(1, round(EXECUTED_S / self._rig.camera_dt) + 1) * self._rig.camera_dt
-        left = np.minimum(np.searchsorted(times, due, side="right") - 1, config.chunk_size - 1)
-        weights = (due - times[left]) / (times[left + 1] - times[left])
-        return np.array([layout.validated(layout.interpolate(points[i], points[i + 1], w))
-                         for i, w in zip(left, weights, strict=True)])  # fmt: skip
+        """(INFERENCE_FRAMES, dim): where it would have the reference at the next camera frames, after what was seen
+        last. Without a chunk from before the first one counts at once.
+
+        Raises:
+            ValueError: the policy has no answer to what was seen.
+        """
+        layout, config, seen = self._rig.layout, self.policy.config, self._seen
+        before_ns = 0 if self._played is None else self._played.stamp_ns
+        executed = Executed(np.array([seen.stamp_ns]), reference[None], np.array([before_ns]))
+        done = self._execution.answer(seen, executed, LATENCY_S)
+        if done.chunk is None:
+            raise ValueError(done.refusal)
+        offsets_ns = chunk_times_ns(config.chunk_size, config.chunk_dt_ns)
+        newest = Chunk.checked(seen.stamp_ns, offsets_ns, done.chunk, layout)
+        before, self._played = self._played or newest, newest
+        points = []
+        for due_ns in seen.stamp_ns + np.arange(1, INFERENCE_FRAMES + 1) * self._camera_ns:
+            s = np.clip((due_ns - seen.stamp_ns - LATENCY_NS) / BLEND_NS, 0.0, 1.0)
+            points.append(layout.interpolate(before.at(due_ns), newest.at(due_ns), s * s * (3.0 - 2.0 * s)))
+        return np.array([layout.validated(point) for point in points])
 
     def close(self) -> None:
         """Gives the OpenGL context back."""

@@ -13,6 +13,7 @@ from sim.arm_insert import ArmInsertTask
 from sim.learn_tasks import make_bench
 from sim.rl_env import RlEnv
 from sim.rl_policy import PolicyBase
+from sim.rollout import INFERENCE_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,6 @@ def test_its_features_are_the_observation_and_its_points_drive(checkpoint):
     observation, action = env.reset(4)
     assert observation.shape == (base.dim,) and np.isfinite(observation).all()
     assert env.about.observation == base.sha256, "another base's features are another observation"
-    points = base.chunk(env.loop.reference)
-    assert len(points) == 7 and np.array_equal(env.normalised(points[0]), action)
-    predicted = base.policy.predict(base._pictures, base._state, base._seed)
-    assert np.allclose(points[:, :7], predicted[:7, :7], atol=1e-9), "the chunk's times are the camera's here"
     again, _ = env.reset(4)
     assert np.array_equal(again, observation)
     step = env.step(action)
@@ -49,3 +46,39 @@ def test_its_features_are_the_observation_and_its_points_drive(checkpoint):
 def test_a_checkpoint_of_another_robot_is_refused(checkpoint):
     with pytest.raises(CheckpointError, match="is a policy for 'yam'; allowed here: 'g1'"):
         make_bench("g1_box", str(checkpoint))
+
+
+def test_chunks_follow_each_other_as_in_the_graph(checkpoint):
+    """The first counts at once; the next one LATENCY_S after what was seen, blended in."""
+    bench = make_bench("arm_insert", str(checkpoint), noise=False)
+    env, base = bench.env, bench.env.base
+    _, action = env.reset(4)
+    first = base._played
+    times_ns = first.stamp_ns + np.arange(1, INFERENCE_FRAMES + 1) * 60_000_000
+    assert np.array_equal(env.normalised(first.at(times_ns[0])), action)
+    for _ in range(INFERENCE_FRAMES):
+        action = env.step(action).base
+    second, times_ns = base._played, times_ns + INFERENCE_FRAMES * 60_000_000
+    assert second.stamp_ns - first.stamp_ns == INFERENCE_FRAMES * 60_000_000
+    assert np.array_equal(env.normalised(first.at(times_ns[0])), action), "60 ms after what was seen"
+    points = np.array([env._point, *env._queue])
+    assert np.allclose(points[-1], second.at(times_ns[-1]), atol=1e-9) and not np.allclose(
+        points[2], second.at(times_ns[2])
+    )
+    env.step_person(env.loop.reference)
+    assert np.allclose(env._point, base._played.at(base._played.stamp_ns + 60_000_000)), "nothing from before a person"
+    bench.close()
+
+
+def test_who_does_not_see_goes_the_same_way(checkpoint):
+    bench = make_bench("arm_insert", str(checkpoint), noise=False)
+    env, ends = bench.env, []
+    for sees in (True, False):
+        observation, action = env.reset(4, sees)
+        for _ in range(9):
+            step = env.step(action)
+            observation, action = step.observation, step.base
+        assert observation.any() == sees
+        ends.append(env.loop.reference)
+    assert np.array_equal(*ends)
+    bench.close()
