@@ -76,7 +76,8 @@ class PolicyBase:
         newest = Chunk.checked(seen.stamp_ns, offsets_ns, done.chunk, layout)
         before, self._played = self._played or newest, newest
         points = []
-        for due_ns in seen.stamp_ns + np.arange(1, INFERENCE_FRAMES + 1) * self._camera_ns:
+        for k in range(1, INFERENCE_FRAMES + 1):
+            due_ns = seen.stamp_ns + k * self._camera_ns
             s = np.clip((due_ns - seen.stamp_ns - LATENCY_NS) / BLEND_NS, 0.0, 1.0)
             points.append(layout.interpolate(before.at(due_ns), newest.at(due_ns), s * s * (3.0 - 2.0 * s)))
         return np.array([layout.validated(point) for point in points])
