@@ -38,6 +38,7 @@ KINDS: dict[str, type[ChunkPolicy]] = {
 MODEL, DESCRIPTION = "model.safetensors", "policy.json"
 MAX_BYTES = 10_000_000
 KEYS = {"format", "kind", "robot", "task", "config", "statistics", "train", "git", "sha256"}
+OLD_ENCODER = "keypoint"  # of checkpoints that do not name theirs
 TUPLES = ("action_channels", "state_channels", "cameras")
 
 
@@ -150,7 +151,7 @@ def read_weights(path: Path, sha256: str, description: str) -> dict[str, torch.T
 
 def _build(about: dict) -> ChunkPolicy:
     """The policy that the description asks for, with random weights."""
-    raw, kind = about["config"], KINDS[about["kind"]]
+    raw, kind = {"encoder": OLD_ENCODER, **about["config"]}, KINDS[about["kind"]]
     fields = {field.name: field for field in dataclasses.fields(kind.Config)}
     if set(raw) != set(fields):
         raise ValueError(f"config keys {sorted(set(raw) ^ set(fields))} are missing or unknown")

@@ -1,13 +1,20 @@
-"""Small image encoder: a few convolutions, then a spatial softmax that says *where* each learned feature is.
+"""Small image encoders: a few convolutions, then a spatial softmax that says *where* each learned feature is.
 
 The output is image coordinates, not appearance, which is what a centimetre needs from few demonstrations. Strides stop
 at 4 and soft-argmax interpolates between cells, so a 128x96 image still resolves about a third of a pixel.
+
+Two kinds, by `PolicyConfig.encoder`. `patch`: pictures are cut into patches of 4x4 pixels and all cameras go through in
+one pass; on one AVX2 core it takes a third of the time of `keypoint`, which begins with convolutions at half resolution
+and is what older checkpoints have.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+PATCH = 4  # pixels
+PATCH_WIDTH = 32  # channels per camera
 
 
 class SpatialSoftmax(nn.Module):
@@ -23,6 +30,43 @@ class SpatialSoftmax(nn.Module):
         sharpness = self.log_sharpness.exp()[:, None]
         weight = torch.softmax(maps.flatten(2) * sharpness, dim=-1).unflatten(-1, maps.shape[-2:])
         return torch.stack(((weight.sum(2) * self.x).sum(-1), (weight.sum(3) * self.y).sum(-1)), dim=-1)
+
+
+class PatchEncoders(nn.Module):
+    """Images (b, cameras, 3, h, w) in [-1, 1] to keypoints (b, cameras, n_keypoints, 2).
+
+    Every camera has weights of its own, as groups of the same convolutions: what a small convolution costs on a CPU is
+    mostly that it is called. No normalisation: a tenth of the time, for the same loss.
+    """
+
+    def __init__(self, cameras: int, height: int, width: int, n_keypoints: int) -> None:
+        super().__init__()
+        if height % PATCH or width % PATCH:
+            raise ValueError(f"pictures of {width}x{height}; allowed: multiples of {PATCH} for the encoder 'patch'")
+        inside, outside = PATCH_WIDTH * cameras, n_keypoints * cameras
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3 * PATCH**2 * cameras, inside, 3, padding=1, groups=cameras), nn.ReLU(),
+            nn.Conv2d(inside, inside, 3, padding=1, groups=cameras), nn.ReLU(),
+            nn.Conv2d(inside, outside, 1, groups=cameras),
+        )  # fmt: skip
+        self.keypoints = SpatialSoftmax(height // PATCH, width // PATCH, outside)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        b, cameras, _, h, w = images.shape
+        patches = images.unflatten(4, (w // PATCH, PATCH)).unflatten(3, (h // PATCH, PATCH))
+        patches = patches.permute(0, 3, 5, 1, 4, 6, 2).reshape(b, h // PATCH, w // PATCH, -1)  # as pictures lie
+        return self.keypoints(self.convolutions(patches.permute(0, 3, 1, 2))).unflatten(1, (cameras, -1))
+
+
+class KeypointEncoders(nn.ModuleList):
+    """Images (b, cameras, 3, h, w) in [-1, 1] to keypoints (b, cameras, n_keypoints, 2), one encoder per camera."""
+
+    def __init__(self, cameras: int, height: int, width: int, n_keypoints: int) -> None:
+        super().__init__(KeypointEncoder(height, width, n_keypoints) for _ in range(cameras))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([encoder(images[:, i]) for i, encoder in enumerate(self)], dim=1)
 
 
 class KeypointEncoder(nn.Module):
@@ -42,3 +86,8 @@ class KeypointEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.keypoints(self.convolutions(images.contiguous(memory_format=torch.channels_last)))
+
+
+ENCODERS: dict[str, type[PatchEncoders] | type[KeypointEncoders]] = {
+    "patch": PatchEncoders, "keypoint": KeypointEncoders,
+}  # fmt: skip

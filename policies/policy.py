@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from policies.chunk import CHUNK_DT_NS, CHUNK_SIZE
-from policies.encoder import KeypointEncoder
+from policies.encoder import ENCODERS
 from policies.normalise import Normaliser
 from policies.predictor import LATEST
 from policies.prefix import ActionPrefix, Prefix
@@ -39,6 +39,12 @@ class PolicyConfig:
     context_dim: int = 256
     hidden_dim: int = 384
     n_blocks: int = 3
+    encoder: str = "patch"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown encoder."""
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"encoder {self.encoder!r}; allowed: {', '.join(ENCODERS)}")
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,7 @@ class ChunkPolicy(nn.Module, ABC):
         self.config, self.state_normaliser, self.action_normaliser = config, state, action
         self.n_seen = len(config.cameras) * config.n_keypoints * 2
         seen, dim = self.n_seen + len(config.state_channels) + 1, config.context_dim
-        self.encoders = nn.ModuleList(
-            KeypointEncoder(config.height, config.width, config.n_keypoints) for _ in config.cameras
-        )
+        self.encoders = encoders_of(config)
         self.context = nn.Sequential(
             nn.Linear(seen, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim)
         )
@@ -127,14 +131,13 @@ class ChunkPolicy(nn.Module, ABC):
         images = batch.images.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0  # (b, cameras, 3, h, w)
         if batch.gain is not None and batch.offset is not None:
             images = images * batch.gain + batch.offset
-        seen = [images.new_empty((len(images), 0))]
-        for i, encoder in enumerate(self.encoders):
-            keypoints = encoder(images[:, i])  # (b, k, 2)
-            if batch.shift is not None:
-                size = torch.tensor([self.config.width, self.config.height], device=keypoints.device)
-                keypoints = keypoints + (batch.shift[:, i] * 2.0 / size)[:, None]
-            seen.append(keypoints.flatten(1))
-        return torch.cat(seen, dim=1)
+        if not self.config.cameras:
+            return images.new_empty((len(images), 0))
+        keypoints = self.encoders(images)  # (b, cameras, k, 2)
+        if batch.shift is not None:
+            size = torch.tensor([self.config.width, self.config.height], device=keypoints.device)
+            keypoints = keypoints + (batch.shift * 2.0 / size)[:, :, None]
+        return keypoints.flatten(1)
 
     def encode(self, batch: Batch, state_dropped: torch.Tensor) -> torch.Tensor:
         """Context (b, context_dim); the state of rows where `state_dropped` (b, 1) is 1 is not used."""
@@ -187,6 +190,12 @@ class ChunkPolicy(nn.Module, ABC):
                              f"{', '.join(self.config.state_channels)}")
         images = torch.from_numpy(np.array(pictures, np.uint8).reshape(1, len(cameras), *size)).to(self.device)
         return images, torch.from_numpy(self.state_normaliser.encode(state))[None].to(self.device)
+
+
+def encoders_of(config: PolicyConfig) -> nn.Module:
+    """Of all cameras at once, see `policies.encoder`; with random weights."""
+    n = len(config.cameras)
+    return ENCODERS[config.encoder](n, config.height, config.width, config.n_keypoints) if n else nn.Module()
 
 
 def generator_of(seed: int) -> torch.Generator:

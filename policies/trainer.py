@@ -90,8 +90,7 @@ class Trainer:
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         if config.compile:
-            for encoder in self.policy.encoders:  # most of the work, and nothing random
-                encoder.compile()
+            self.policy.encoders.compile()  # most of the work, and nothing random
         self._loss: nn.Module = _Loss(self.policy)
         if self.processes.count > 1:
             self._loss = DistributedDataParallel(

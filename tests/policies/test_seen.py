@@ -43,7 +43,7 @@ def test_the_cache_is_exact_and_is_used(samples, policy, monkeypatch):
 def test_other_weights_see_something_else(samples, policy):
     once, name = seen_in(policy, samples), encoders_digest(policy)
     with torch.no_grad():
-        policy.encoders[0].convolutions[0].weight.mul_(1.5)
+        policy.encoders.convolutions[0].weight.mul_(1.5)
     assert encoders_digest(policy) != name
     assert not np.array_equal(seen_in(policy, samples), once)
     assert len(list(samples.episodes[0].entry.glob("seen-*.safetensors"))) == 2
