@@ -147,10 +147,11 @@ class _Run:
             self._progress.update(self._bar, completed=steps)
 
     def _episode(self) -> int:
-        env, number = self._acting, self._folder.next_number()
-        published = load_weights(self._folder.path, env.about)
-        episode = explore(env, self._config, published, FIRST_SEED + number, self._operator)
-        self._folder.write(number, episode)
+        env = self._acting
+        with self._folder.claimed() as number:
+            published = load_weights(self._folder.path, env.about)
+            episode = explore(env, self._config, published, FIRST_SEED + number, self._operator)
+            self._folder.write(number, episode)
         return len(episode)
 
     def _learn(self) -> None:

@@ -8,6 +8,7 @@
     learner.safetensors          the learner's state
     log.jsonl                    one line per episode, as the state has them
     learner.lock                 held by the learner at work
+    NUMBER.lock                  held by the actor that makes the episode of this number
 """
 
 from __future__ import annotations
@@ -104,6 +105,24 @@ class RunFolder:
         names = [p.name for folder in (self.episodes, self.refused) for p in folder.glob(f"*{SUFFIX}")]
         numbers = (name.removesuffix(SUFFIX) for name in names)
         return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1  # others were recorded
+
+    @contextmanager
+    def claimed(self) -> Iterator[int]:
+        """The number of an episode that no other actor makes until the end of the block or of the process."""
+        number = self.next_number()
+        while True:
+            path = self.path / f"{number:06d}.lock"
+            with open(path, "w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    number += 1
+                    continue
+                if number < (free := self.next_number()):  # its actor wrote it while we came
+                    number = free
+                    continue
+                yield number
+                return path.unlink()
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines; a half-written last one is left out."""

@@ -36,6 +36,21 @@ class Dying:
         return self.real(*args)
 
 
+def test_actors_in_one_run_make_different_episodes_and_a_killed_one_leaves_its_number(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    with folder.claimed() as first, folder.claimed() as second:
+        assert (first, second) == (0, 1)
+        folder.write(second, episode(5))
+    with pytest.raises(ConnectionAbortedError), folder.claimed() as number:
+        assert number == 2, "the newest is 1, though 0 was never made"
+        raise ConnectionAbortedError("killed")
+    with folder.claimed() as number:
+        assert number == 2
+        folder.write(number, episode(5))
+    assert folder.next_number() == 3 and [p.name for p in tmp_path.glob("*.lock")] == []
+
+
 @pytest.mark.parametrize("kind", ["residual", "hil"])
 def test_a_learner_killed_at_any_moment_continues_as_if_it_had_not_been(kind, tmp_path, monkeypatch):
     def run(name: str) -> LearnerRun:
