@@ -1,0 +1,141 @@
+"""residual_*: what a residual learns on a base of arm_insert that succeeds half of the time. Seen are pictures, through
+the frozen eyes of a trained base; beside it, for comparison with the literature, the state and a scripted base.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.learning_runs import RUNS, SEEDS, TRIALS, WORTH, Points, curve, learn, steps_to, success
+from policies.rl.curve import Line, write
+from policies.rl.ppo import Ppo, PpoConfig
+from policies.train_evaluation import FIRST_SEED as CURVE_SEED
+from sim.learn_tasks import make_bench
+from sim.rl_actor import evaluate
+from sim.rl_ppo import Collector
+
+PICTURES = Path("build/policies/arm_insert/base")  # README "Measured" makes it
+SCRIPTED, HARD = "scripted:3.3", "scripted:4"  # 40-60 % and below 20 % by themselves
+STEPS, HARD_STEPS, PPO_STEPS = 4_000, 4_000, 100_000
+SEEN = ("--steps", "8000", "--evaluate-every", "1000")
+STATE = ("--steps", str(STEPS), "--evaluate-every", "500")
+DITHER = 0.2
+PPO_EVERY, PPO_TRIALS = 2_000, 50
+PPO_SEED = 50_000  # of PPO's worlds
+Results = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """On one base: its success, with dither, and those of the learner's seeds; the worst dip of a curve, points below
+    its beginning."""
+
+    base: float
+    dither: float
+    final: Sequence[float]
+    curves: Sequence[Points]
+
+    @property
+    def gain(self) -> float:
+        """Points of the worst seed above the better of base and dither."""
+        return 100 * (min(self.final) - max(self.base, self.dither))
+
+    @property
+    def dip(self) -> float:
+        """Points of the worst moment of all curves below their base."""
+        worst = min(min(wins / n - c[0][1] / c[0][2] for _, wins, n in c) for c in self.curves)
+        return max(0.0, -100 * worst)
+
+
+def measured(name: str, base: str, *words: str) -> Residuals:
+    """The runs NAME-SEED on a base, finished, and their picture."""
+    runs = [learn_on(name, base, k, *words) for k in SEEDS]
+    curves = [curve(run) for run in runs]
+    write(RUNS / f"{name}.svg", f"arm_insert, {name}",
+          [Line(f"seed {k}", points) for k, points in zip(SEEDS, curves, strict=True)], curves[0][0][1:])  # fmt: skip
+    return Residuals(success(base), success(base, noise=DITHER), [success(base, run) for run in runs], curves)
+
+
+def learn_on(name: str, base: str, seed: int, *words: str) -> Path:
+    """One of them."""
+    return learn(f"{name}-{seed}", "--base", base, "--seed", str(seed), *words)
+
+
+def seeing_base() -> str:
+    """Raises ValueError where nobody has trained it yet."""
+    if not (PICTURES / "policy.json").is_file():
+        raise ValueError(f"{PICTURES} is missing; make it with the commands for arm_insert in README's 'Measured'")
+    return str(PICTURES)
+
+
+def residual() -> Results:
+    """Final success, its gain over base and dither, the worst moment on the way; from pictures, and of the state."""
+    state, seen = measured("residual", SCRIPTED, *STATE), measured("pictures", seeing_base(), *SEEN)
+
+    def said(of: Residuals) -> str:
+        return f"base {of.base:.2f}, dither {of.dither:.2f}, seeds {of.final}"
+
+    peer = f"{said(seen)}; state observed: {said(state)}"
+    beside = {"base": seen.base, "dither": seen.dither, "seeds": list(seen.final), "trials": TRIALS, "steps": SEEN[1]}
+    steps = [steps_to(points, points[-1][0]) for points in seen.curves]
+    return {
+        "residual_success": {"value": min(seen.final), "peer": peer, **beside},
+        "residual_gain_points": {"value": seen.gain, "peer": f"state observed: {state.gain:.0f}", **beside},
+        "residual_dither_points": {"value": 100 * (seen.dither - seen.base),
+                                   "peer": f"state observed: {100 * (state.dither - state.base):.0f}", **beside},
+        "residual_worst_dip_points": {"value": seen.dip, "peer": f"state observed: {state.dip:.0f}"},
+        "residual_steps_to_90": {"value": float(np.median(steps)), "peer": f"seeds {steps}"},
+    }  # fmt: skip
+
+
+def ppo_steps(seed: int) -> Points:
+    """The learning curve of a PPO residual on the scripted base."""
+    path = RUNS / f"ppo-{seed}.json"
+    if path.exists():
+        return [(s, wins, n) for s, wins, n in json.loads(path.read_text())]
+    torch.set_num_threads(1)
+    benches = [make_bench("arm_insert", SCRIPTED) for _ in range(8)]
+    env = benches[0].env
+    ppo = Ppo(PpoConfig(env.observe.dim, len(env.rates), seed))
+    collector = Collector([bench.env for bench in benches[1:]], ppo, PPO_SEED + 10_000 * seed)
+    points: Points = []
+    done, seen = 0, 0
+    while done < PPO_STEPS and not (points and points[-1][1] >= WORTH * points[-1][2]):
+        ppo.update(collector.collect(ppo.config.n_steps))
+        done += ppo.config.n_steps * (len(benches) - 1)
+        if done - seen >= PPO_EVERY:
+            seen = done
+            seeds = range(CURVE_SEED, CURVE_SEED + PPO_TRIALS)
+            found = evaluate(env, lambda o, b, noise: (ppo.deployed(o, b),), seeds)
+            points.append((done, sum(won for won, _ in found.values()), PPO_TRIALS))
+    path.write_text(json.dumps(points))
+    return points
+
+
+def against_ppo() -> Results:
+    """How many times the steps PPO needs until WORTH, the median over seeds of each; on the state, since PPO's 100,000
+    steps of two cameras would take an hour for every seed."""
+    ours = [steps_to(curve(learn_on("residual", SCRIPTED, k, *STATE)), STEPS) for k in SEEDS]
+    theirs = [steps_to(ppo_steps(k), PPO_STEPS) for k in SEEDS]
+    return {"residual_steps_vs_ppo": {"value": float(np.median(theirs) / np.median(ours)),
+                                      "peer": f"PPO {theirs}, ours {ours} steps, state observed"}}  # fmt: skip
+
+
+def n_step() -> Results:
+    """n = 3 less n = 1 on the hard base, success averaged over the curve; the least of the pairs."""
+    gains = []
+    for k in SEEDS:
+        means = []
+        for n in (3, 1):
+            run = learn(f"nstep{n}-{k}", "--base", HARD, "--seed", str(k), "--steps", str(HARD_STEPS),
+                        "--evaluate-every", "500", "--set", f"n_step={n}", "gamma=0.98")  # fmt: skip
+            means.append(float(np.mean([wins / trials for s, wins, trials in curve(run) if s > 0])))
+        gains.append(100 * (means[0] - means[1]))
+    return {"residual_nstep_gain_points": {"value": min(gains), "peer": f"pairs {np.round(gains, 1).tolist()}"}}
