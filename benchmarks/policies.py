@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from policies.checkpoint import DESCRIPTION, load_checkpoint
 from policies.trials import rate_text
+from policies.verifier import load_verifier
 from sim import parallel
 from sim.evaluation import ResultFile, Settings, settings_of
-from sim.evaluation_summary import compare, difference_text, summarise
+from sim.evaluation_summary import compare, difference_text, summarise, worlds_of
 from sim.tasks import HELD_OUT_SEED
 
 TRAINED, OUT = Path("build/policies"), Path("build/bench/policies")
@@ -24,6 +26,7 @@ ARM_KINDS, TEACHERS, STUDENT = ("act", "diffusion", "flow"), ("flow", "diffusion
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 100)
 CHOICE = range(HELD_OUT_SEED + 10_000, HELD_OUT_SEED + 10_030)  # to choose the best of several: not those it is told by
 TRIES = 3
+OTHERS = range(HELD_OUT_SEED + 10_000, HELD_OUT_SEED + 10_100)  # to learn from what tries in one world share
 
 
 def act() -> dict[str, dict[str, Any]]:
@@ -72,22 +75,28 @@ def onestep() -> dict[str, dict[str, Any]]:
 
 
 def retry() -> dict[str, dict[str, Any]]:
-    """1 where success with up to three tries has what is predicted from the first ones inside its 95 % interval, with
-    the policy of arm_pick that fails most."""
-    verifier, key = TRAINED / "arm_pick/verifier", "retry_inside_interval"
-    found = [folder for kind in ARM_KINDS if ((folder := TRAINED / "arm_pick" / kind) / DESCRIPTION).is_file()]
-    if not found or not verifier.is_dir():
-        print(f"{key}: no policy in {TRAINED / 'arm_pick'}, or no {verifier}: not measured")
+    """1 where success with up to three tries has the predicted one inside its 95 % interval, with the policy of
+    arm_pick that fails most. Predicted from tries in other worlds; beside it, from the first tries in these as if
+    tries were independent."""
+    folder, key = TRAINED / "arm_pick/verifier", "retry_inside_interval"
+    found = [each for kind in ARM_KINDS if ((each := TRAINED / "arm_pick" / kind) / DESCRIPTION).is_file()]
+    if not found or not folder.is_dir():
+        print(f"{key}: no policy in {TRAINED / 'arm_pick'}, or no {folder}: not measured")
         return {}
-    worst = min(found, key=lambda folder: evaluated(settings_of(str(folder)))["rate"])
-    figures = evaluated(settings_of(str(worst), verifier=str(verifier), tries=TRIES))
-    predicted = figures["retry"]["predicted"]
-    if predicted is None:
-        print(f"{key}: {verifier} was measured on no failures: not measured")
+    verifier = load_verifier(folder)
+    if not (verifier.false_positive.trials and verifier.false_negative.trials):
+        print(f"{key}: {folder} was measured on no failures: not measured")
         return {}
+    worst = min(found, key=lambda each: evaluated(settings_of(str(each)))["rate"])
+    settings = settings_of(str(worst), verifier=str(folder), tries=TRIES)
+    figures, worlds = evaluated(settings), worlds_of(evaluated(settings, OTHERS)["episodes"])
+    predicted = worlds.retry_success(verifier.false_positive.value, verifier.false_negative.value, TRIES)
+    independent = figures["retry"].pop("predicted")
     return {key: {
         "value": float(figures["low"] <= predicted <= figures["high"]),
-        "peer": f"{rate_text(figures)}, predicted {100 * predicted:.1f} %", "policy": worst.name,
+        "peer": f"{rate_text(figures)}, predicted {100 * predicted:.1f} %, if tries were independent "
+                f"{100 * independent:.1f} %", "policy": worst.name, "predicted": predicted, "independent": independent,
+        "worlds": asdict(worlds), "other_seeds": [OTHERS[0], OTHERS[-1]],
         "sha256": [figures["sha256"], figures["verifier_sha256"]], "seeds": figures["seeds"], **figures["retry"],
     }, "falls": _falls([figures])}  # fmt: skip
 

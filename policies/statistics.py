@@ -26,17 +26,3 @@ def format_rate(successes: int, trials: int) -> str:
     low, high = wilson_interval(successes, trials)
     rate = 100.0 * successes / trials if trials else math.nan
     return f"{successes}/{trials} = {rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def retry_success(p: float, false_positive: float, false_negative: float, tries: int) -> float:
-    """Success of an executor that tries up to `tries` times and stops where its verifier is content.
-
-    `p`: success of one try, `false_positive` per failure, `false_negative` per success; tries are independent, and the
-    last one counts unseen. The arithmetic of Robot Utility Models (arXiv 2409.05865): a try is followed by another with
-    probability r = p q + (1 - p)(1 - f), so success is p (1 - q) (1 + r + ... + r^(n-2)) + p r^(n-1).
-    """
-    if tries < 1 or not all(0.0 <= x <= 1.0 for x in (p, false_positive, false_negative)):
-        raise ValueError(f"p {p}, rates {false_positive}, {false_negative}, tries {tries}; allowed: 0..1 and 1 or more")
-    again = p * false_negative + (1 - p) * (1 - false_positive)
-    stopped = sum(again**i for i in range(tries - 1))
-    return p * (1 - false_negative) * stopped + p * again ** (tries - 1)

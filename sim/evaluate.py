@@ -141,7 +141,7 @@ def _show(report: Mapping[str, Any], page: Path) -> None:
     columns = [{
         "weights": figures["sha256"][:16], **trial_rows(figures),
         "tries, mean": f"{figures['retry']['tries_mean']:.2f}" if figures["retry"] else "1",
-        "predicted from one try": predicted_text(figures["retry"]),
+        "predicted if tries were independent": predicted_text(figures["retry"]),
         "times real time, a process": f"{figures['real_time_factor']:.1f}",
     } for figures in report["policies"]]  # fmt: skip
     for name in columns[0]:

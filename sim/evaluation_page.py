@@ -113,8 +113,8 @@ def _retries(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     cells = [(escape(label), format_rate(*retry["first_try"].values()), f"{retry['tries_mean']:.2f}",
               predicted_text(retry), retry["verifier"]["false_positive"], retry["here"]["false_positive"],
               retry["here"]["false_negative"]) for label, retry in rows]
-    return table(("policy", "first try", "tries, mean", "predicted", "failures taken for done, held out", "here",
-                  "successes not, here"), cells, numbers=(2, 3))
+    return table(("policy", "first try", "tries, mean", "if tries were independent", "failures taken for done, "
+                  "held out", "here", "successes not, here"), cells, numbers=(2, 3))
 
 
 def _matrix(paired: Mapping[str, Any], first: str, second: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from policies.paired import pair
-from policies.statistics import format_rate, retry_success
+from policies.retry_curve import Worlds, retry_success
+from policies.statistics import format_rate
 from policies.trials import trial_figures
 from policies.verifier import load_verifier
 from sim.evaluation import ResultFile, Settings
@@ -26,8 +27,8 @@ def summarise(settings: Settings, result: ResultFile, seeds: Sequence[int]) -> d
 
 
 def _retry(settings: Settings, episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What several tries should give by the arithmetic of Robot Utility Models, from the success of the first tries and
-    the verifier's errors on its own held-out episodes; and its errors here, per failed and per successful try."""
+    """What several tries should give if they were independent, from the success of the first tries and the verifier's
+    errors on its own held-out episodes; and its errors here, per failed and per successful try."""
     if settings.tries == 1:
         return None
     verifier = load_verifier(Path(settings.verifier))
@@ -45,6 +46,15 @@ def _retry(settings: Settings, episodes: Sequence[Mapping[str, Any]]) -> dict[st
         "here": {"false_positive": format_rate(sum(wrong[False]), len(wrong[False])),
                  "false_negative": format_rate(sum(wrong[True]), len(wrong[True]))},
     }  # fmt: skip
+
+
+def worlds_of(episodes: Sequence[Mapping[str, Any]]) -> Worlds:
+    """How success is distributed over worlds, from episodes of several tries."""
+    tried = []
+    for episode in episodes:
+        won = [each["why"] == "success" for each in episode["tries"]]
+        tried.append((won.index(True), True) if True in won else (len(won), False))
+    return Worlds.fit(tried)
 
 
 def predicted_text(retry: Mapping[str, Any] | None) -> str:

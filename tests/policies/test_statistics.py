@@ -1,9 +1,8 @@
 """Wilson's interval against published values (Newcombe 1998, method 3, and Brown, Cai, DasGupta 2001)."""
 
-import numpy as np
 import pytest
 
-from policies.statistics import format_rate, retry_success, wilson_interval
+from policies.statistics import format_rate, wilson_interval
 
 
 @pytest.mark.parametrize(("k", "n", "low", "high"), [
@@ -21,27 +20,3 @@ def test_no_trials_say_nothing_and_impossible_counts_are_refused():
 
 def test_rate_is_printed_with_its_interval():
     assert format_rate(41, 50) == "41/50 = 82.0 % [69.2, 90.2]"
-
-
-def test_retry_curve():
-    assert retry_success(0.6, 0.3, 0.1, 1) == 0.6
-    assert retry_success(0.6, 0.0, 0.0, 3) == pytest.approx(1 - 0.4**3)
-    assert retry_success(0.6, 1.0, 0.0, 9) == pytest.approx(0.6), "content with everything: nothing is tried again"
-    assert retry_success(0.5, 0.2, 0.1, 500) == pytest.approx(0.5 * 0.9 / (1 - 0.05 - 0.4))
-
-
-def test_retry_curve_is_what_simulated_executors_reach():
-    rng, p, f, q, tries, n = np.random.default_rng(0), 0.6, 0.2, 0.1, 3, 20_000
-    wins = 0
-    for _ in range(n):
-        for k in range(tries):
-            won = rng.random() < p
-            if k == tries - 1 or rng.random() < (1 - q if won else f):
-                wins += won
-                break
-    assert wins / n == pytest.approx(retry_success(p, f, q, tries), abs=0.01)
-
-
-def test_retry_curve_refuses():
-    with pytest.raises(ValueError, match="tries 0"):
-        retry_success(0.5, 0.1, 0.1, 0)

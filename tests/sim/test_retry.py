@@ -11,7 +11,8 @@ from weak_picker import WeakPicker
 
 from controllers.reference_limiter import ReferenceLimiter
 from controllers.rigs import G1, YAM
-from policies.statistics import retry_success, wilson_interval
+from policies.retry_curve import retry_success
+from policies.statistics import wilson_interval
 from sim.retry import POINT_S, run_with_retries, way_home
 from sim.tasks import HELD_OUT_SEED
 
