@@ -9,6 +9,9 @@ chunk to the next. What is left to do is to make the next chunk agree with what 
 - `temporal_ensembling` (after Zhao et al. 2023, ACT), for policies with one answer: the mean of all chunks that speak
   of a moment. ACT asks at every step; with six steps between chunks a mean of those that happen to reach would jump
   where one begins or ends, so each comes and goes smoothly: what is played is one function of time from chunk to chunk.
+  And the later chunks count, the slower they are played: the robot goes no farther on one observation than it does
+  with a quick policy. With 150 ms more than usual that is 0.77 of the speed (arm_pick, ACT, 80 seeds: 78 successes, at
+  full speed 74). Policies that take a prefix lost nothing at full speed.
 - `latest`: each chunk as the policy gave it.
 
 What is executed is what the authority says it executes, not what was sent to it: after a hand-back, a stop or a chunk
@@ -35,6 +38,7 @@ RAMP_S = 0.3  # in which a chunk comes into the mean, and leaves it before its e
 DECAY_S = 0.5  # how fast older chunks lose weight; ACT's own, nearly none, is slow to see what has changed
 SOFT_S = 0.5  # in which what a new chunk owes to the one before ends. With eq. 5 to the old chunk's end, 1.2 s here,
 # the robot sees late: 21 and 22 of 24 seeds of arm_pick by flow and diffusion, with this 23 and 23
+QUICK_S, PERIOD_S = 0.1, 0.4  # latency that needs no slowing down; from one chunk to the next
 N_KEPT = 8  # chunks; more never overlap at three or more observations per chunk
 
 
@@ -89,10 +93,16 @@ class ChunkExecution:
         done = answer(self.policy, observation, prefix)
         if done.chunk is None:
             return done
-        plans.append(_Plan(counts_ns, times_ns, done.chunk))
-        if self.mode == TEMPORAL_ENSEMBLING:
-            return replace(done, chunk=self._ensemble(plans))
-        return done
+        chunk = self._slowed(done.chunk, self.speed(latency_s))
+        plans.append(_Plan(counts_ns, times_ns, chunk))
+        return replace(done, chunk=self._ensemble(plans) if self.mode == TEMPORAL_ENSEMBLING else chunk)
+
+    def speed(self, latency_s: float) -> float:
+        """Of playing chunks that count so long after their observation. With temporal ensembling it is 1 up to QUICK_S
+        and less beyond: the way that is gone until the next one counts, latency and period, stays the same."""
+        if self.mode != TEMPORAL_ENSEMBLING:
+            return 1.0
+        return (QUICK_S + PERIOD_S) / (max(latency_s, QUICK_S) + PERIOD_S)
 
     def prefix(self, times_ns: np.ndarray, plan: _Plan, executed: Executed, counts_ns: int) -> ActionPrefix:
         """What is executed at times (n,): the past as it was, then `plan`, until `counts_ns` for certain."""
@@ -104,6 +114,13 @@ class ChunkExecution:
         left_s = SOFT_S - (times_ns - certain_ns) * 1e-9
         soft = np.where(times_ns <= plan.times_ns[-1], _smoothstep(left_s / SOFT_S), 0.0)
         return ActionPrefix(actions, np.where(times_ns <= certain_ns, 1.0, soft))
+
+    def _slowed(self, chunk: np.ndarray, speed: float) -> np.ndarray:
+        """(n, a) at the same times: as far as the chunk has come at `speed`, 1: itself."""
+        if speed == 1.0:
+            return chunk
+        seen_ns = np.round(speed * self._offsets_ns).astype(np.int64)
+        return interpolated(seen_ns, self._offsets_ns, chunk, self._channels)
 
     def _ensemble(self, plans: deque[_Plan]) -> np.ndarray:
         """(n, a) the weighted mean at the newest plan's times of all that reach so far."""

@@ -118,6 +118,17 @@ def test_ensembling_is_one_smooth_mean_from_chunk_to_chunk(decay_s, largest):
     assert np.abs(np.diff(played)).max() < 0.5
 
 
+@pytest.mark.parametrize(("latency_s", "speed"), [(0.0, 1.0), (0.1, 1.0), (0.25, 0.5 / 0.65), (0.6, 0.5)])
+def test_late_chunks_are_played_slower_where_nothing_else_makes_up_for_it(latency_s, speed):
+    """As far until the next chunk counts, 0.4 s later, as with a latency of 0.1 s; others as the policy gave them."""
+    rise = chunk_times_ns(CONFIG.chunk_size, DT) * 1e-9
+    for mode, expected in (("temporal_ensembling", speed), ("latest", 1.0), ("realtime_chunking", 1.0)):
+        execution = ChunkExecution(Ramp(mode, [0.0]))
+        chunk = execution.answer(observe(1), executed(GRID, 0), latency_s).chunk
+        np.testing.assert_allclose(chunk[2:, 0], expected * rise[2:], atol=1e-6)
+        assert execution.speed(latency_s) == pytest.approx(expected)
+
+
 def test_ensembled_quaternions_are_rotations():
     execution = ChunkExecution(Ramp("temporal_ensembling", [0.0, 0.5, 1.0]))
     for k in (1, 2, 3):

@@ -211,7 +211,9 @@ class PolicyServer(Node):
         self._observing.report()
         if self._worker is not None:
             self.diagnostics.set("dropped.overtaken", self._worker.n_overtaken)
-            self.diagnostics.set("expected_latency_ms", f"{1000 * self._latency.seconds:.0f}")
+            latency_s = self._latency.seconds
+            self.diagnostics.set("expected_latency_ms", f"{1000 * latency_s:.0f}")
+            self.diagnostics.set("playing_speed", f"{self._ready.execution.speed(latency_s):.2f}")
             if not self._worker.is_alive:
                 raise UserError("the inference has failed; its reason is above; this node starts again")
         self._reload_between_episodes()
