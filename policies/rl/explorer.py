@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from policies.rl.config import RlConfig
-from policies.rl.networks import bounded
+from policies.rl.networks import Actor, bounded
 from policies.rl.weights import Published
 
 ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, ...]]  # an Actor, or as one
@@ -17,7 +17,10 @@ ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch
 def act(actor: ActsOn, observation: np.ndarray, base: np.ndarray, noise: torch.Tensor | None = None) -> np.ndarray:
     """(a,) float32: the total action for an observation (o,) and the base's action (a,)."""
     with torch.no_grad():
-        return actor(torch.from_numpy(observation)[None], torch.from_numpy(base)[None], noise)[0][0].numpy()
+        seen = torch.from_numpy(observation)[None]
+        if isinstance(actor, Actor):
+            seen = actor.standardised(seen)
+        return actor(seen, torch.from_numpy(base)[None], noise)[0][0].numpy()
 
 
 class Explorer:

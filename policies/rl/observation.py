@@ -1,9 +1,9 @@
 """What a learner sees and does in a robot's own terms; the same in one process, in the launched graph and from its
 recordings.
 
-An action is the way of the reference in one step, by some of the layout's rates, in units of `action_range`. Seen are a
-frozen policy's image features in their context, the pose as that policy has it, and how far it is behind the reference,
-which tells what the robot touches. No object's pose.
+An action is the way of the reference in one step, by some of the layout's rates, in units of `action_range`. Seen are
+where a frozen policy's encoders find their features in the pictures, the pose as that policy has it, and how far it is
+behind the reference, which tells what the robot touches. No object's pose.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from policies.policy import STATE_LIMIT, ChunkPolicy
+from policies.policy import STATE_LIMIT, Batch, ChunkPolicy
 
 BEHIND_M, BEHIND, BEHIND_MAX = 0.01, 0.1, 5.0  # what 1 means of a position, of anything else; the most
 
@@ -76,7 +76,7 @@ def behind(layout: Layout, reference: np.ndarray, pose: np.ndarray) -> np.ndarra
 
 def feature_dim(policy: ChunkPolicy, layout: Layout) -> int:
     """Numbers of `features`."""
-    return policy.config.context_dim + len(policy.config.state_channels) + layout.rate_dim
+    return policy.n_seen + len(policy.config.state_channels) + layout.rate_dim
 
 
 @torch.no_grad()
@@ -90,6 +90,6 @@ def features(
         ValueError: a picture or the pose is not of the policy's shape.
     """
     images, state = policy.inputs(pictures, pose)
-    context = policy.context_of(images, state)[0].cpu().numpy()
-    seen = np.clip(state[0].cpu().numpy(), -STATE_LIMIT, STATE_LIMIT)
-    return np.concatenate([context, seen, behind(layout, reference, pose)]).astype(np.float32)
+    keypoints = policy.see(Batch(images, state, state.new_empty((1, 0))))[0].cpu().numpy()
+    known = np.clip(state[0].cpu().numpy(), -STATE_LIMIT, STATE_LIMIT)
+    return np.concatenate([keypoints, known, behind(layout, reference, pose)]).astype(np.float32)

@@ -11,6 +11,7 @@ from made import about, episode, small
 
 from policies.rl import run as run_module
 from policies.rl.episode import SUFFIX, EpisodeError, save_episode
+from policies.rl.explorer import act
 from policies.rl.learner import Learner
 from policies.rl.run import LearnerRun, RunError, RunFolder
 from policies.rl.weights import WeightsError, load_weights
@@ -156,3 +157,28 @@ def test_a_run_of_another_config_or_base_is_refused(tmp_path):
         load_weights(tmp_path, about(run="another"))
     with pytest.raises(WeightsError, match="start the learner first"):
         load_weights(tmp_path / "empty")
+
+
+def test_what_pictures_are_made_into_is_standardised_by_the_demonstrations(tmp_path):
+    """The actor takes observations as they come, also elsewhere; the state is scaled by hand."""
+    folder, scaled = RunFolder(tmp_path / "seen"), RunFolder(tmp_path / "state")
+    rng = np.random.default_rng(0)
+    demo = episode(30, is_demo=True)
+    raw = (7.0 + 0.01 * rng.standard_normal((31, 3))).astype(np.float32)
+    for each, observation in ((folder, "f00d"), (scaled, "state")):
+        told = about(observation=observation)
+        each.start(small("residual"), told)
+        save_episode(each.demos / f"0{SUFFIX}", dataclasses.replace(demo, about=told, observation=raw))
+    run = LearnerRun(folder)
+    rows = run.learner.replay._rows[:31, :3]
+    assert torch.allclose(rows.mean(0), torch.zeros(3), atol=1e-2)
+    assert torch.allclose(rows.std(0), torch.ones(3), atol=0.05)
+    folder.write(0, dataclasses.replace(episode(25, seed=1), about=run.about, observation=raw[:26]))
+    run.poll()
+    actor, again = load_weights(folder.path).actor, LearnerRun(folder).learner
+    seen = actor.standardised(torch.from_numpy(raw))
+    assert torch.equal(seen, rows) and torch.equal(again.replay._rows, run.learner.replay._rows)
+    wanted = actor(seen[3:4], torch.from_numpy(demo.base[3:4]))[0][0]
+    assert np.array_equal(act(actor, raw[3], demo.base[3]), wanted.detach())
+    state = LearnerRun(scaled).learner
+    assert state.actor.centre is None and torch.equal(state.replay._rows[:31, :3], torch.from_numpy(raw))
