@@ -5,7 +5,7 @@ It never touches joints or the controller's insides; what it commands, a policy 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,9 @@ PRESS = 0.02  # m the palms are commanded into the box, more than the controller
 CARRY_X = 0.30  # m, box centre while it is lifted past the shelf edge
 PLACE_DEPTH = 0.06  # m, box centre behind the shelf edge
 CLEARANCE = 0.07  # m between the box and the shelf while it moves over it
+MOVED_M, TURNED = 0.01, 0.05  # m, rad; a box that is off less stands where it stood
+BESIDE_M = 0.05  # m along the box's sides, between a palm and the middle of its side
+NEAR_M = 0.20  # m from there: hands that are apart go straight to the box's sides
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,15 @@ def body_for(palm_height: float, palm_x: float) -> tuple[float, float, float]:
 class BoxExpert:
     """Plays a list of waypoints made from the scene at reset."""
 
-    def __init__(self, scene: BoxScene, seed: int = 0) -> None:
-        """`seed` varies speed and small offsets, so that demonstrations differ."""
+    def __init__(self, scene: BoxScene, seed: int = 0, first: str = "wide", held_at: np.ndarray | None = None) -> None:
+        """`seed` varies speed and small offsets, so that demonstrations differ. `first`: the waypoint to begin with;
+        `held_at` (3,) m: from the middle of a box that is held to the middle between the palms."""
         rng = np.random.default_rng([seed, 0xE0])
         self._half_width = float(scene.half_size[1])
+        self._held_at = np.zeros(3) if held_at is None else held_at
         self._pace = float(rng.uniform(0.9, 1.15))
-        self.waypoints = self._plan(scene, rng)
+        plan = self._plan(scene, rng)
+        self.waypoints = plan[[waypoint.name for waypoint in plan].index(first) :]
         self._actions = [self._action(waypoint) for waypoint in self.waypoints]
         self.duration = sum(w.duration for w in self.waypoints) * self._pace
 
@@ -91,12 +97,12 @@ class BoxExpert:
         ]
 
     def _action(self, w: Waypoint) -> np.ndarray:
-        turn = rotations.from_yaw(w.yaw)
+        turn, centre = rotations.from_yaw(w.yaw), w.centre + self._held_at
         across = rotations.matrix(turn) @ np.array([0.0, self._half_width + w.gap, 0.0])
         pitch = np.array([0.0, np.sin(w.hand_pitch / 2), 0.0, np.cos(w.hand_pitch / 2)])
         quat = rotations.multiply(turn, pitch)
         return channels.join(
-            channels.Targets(w.centre + across, quat, w.centre - across, quat, w.height, w.pitch, w.squeeze)
+            channels.Targets(centre + across, quat, centre - across, quat, w.height, w.pitch, w.squeeze)
         )
 
     def act(self, t: float, start: np.ndarray | None = None) -> np.ndarray:
@@ -123,3 +129,42 @@ class BoxExpert:
                 return waypoint.name
             t -= waypoint.duration
         return "done"
+
+
+def going_on(scene: BoxScene, box: np.ndarray, yaw: float, start: np.ndarray, seed: int = 0) -> BoxExpert:
+    """The demonstrator who goes on from wherever somebody has brought the robot: the box is at `box` (3,), turned by
+    `yaw`, the reference (17,) at `start`. From home it is the whole plan."""
+    palms = np.stack([start[g1.LEFT_POSITION], start[g1.RIGHT_POSITION]])
+    sides = (palms - box) @ rotations.matrix(rotations.from_yaw(yaw))  # (2, 3) in the box's axes
+    gaps = sides[:, 1] * [1.0, -1.0] - scene.half_size[1]  # between palms and sides, negative where they press
+    aside = float(np.hypot(sides[:, 0], sides[:, 2]).max())
+    is_held = start[g1.SQUEEZE] > 0.5 * SQUEEZE_N and aside < NEAR_M and gaps.max() < MOVED_M
+    first = _first_held(scene, box) if is_held else _first_free(scene, box, gaps, aside)
+    if np.linalg.norm(box - scene.position) > MOVED_M or abs(yaw - scene.yaw) > TURNED:
+        scene = replace(scene, position=box, yaw=yaw)
+    return BoxExpert(scene, seed, first, palms.mean(axis=0) - box if is_held else None)
+
+
+def _is_on_shelf(scene: BoxScene, box: np.ndarray) -> bool:
+    return bool(box[0] > SHELF_EDGE_X and abs(box[2] - scene.shelf_height - scene.half_size[2]) < MOVED_M)
+
+
+def _first_held(scene: BoxScene, box: np.ndarray) -> str:
+    """The waypoint that a box between the palms is carried to next."""
+    if _is_on_shelf(scene, box):
+        return "release"
+    if box[2] > scene.shelf_height + scene.half_size[2] + 0.5 * CLEARANCE:
+        return "lower" if box[0] > SHELF_EDGE_X + 0.5 * PLACE_DEPTH else "over"
+    if box[2] < scene.position[2] + MOVED_M:
+        return "squeeze"
+    return "pull" if box[0] > CARRY_X + 0.5 * CLEARANCE else "carry"
+
+
+def _first_free(scene: BoxScene, box: np.ndarray, gaps: np.ndarray, aside: float) -> str:
+    """The waypoint that hands go to next which hold nothing."""
+    if _is_on_shelf(scene, box):
+        return "open"
+    if gaps.min() > -MOVED_M and gaps.max() < 2 * OPEN_GAP and aside < BESIDE_M:
+        return "close"
+    is_apart = gaps.min() > 0.5 * OPEN_GAP
+    return "beside" if is_apart and float(np.hypot(aside, gaps.max())) < NEAR_M else "wide"

@@ -17,7 +17,7 @@ from sim.arm_insert import ArmInsertTask
 from sim.arm_pick import ArmPickTask
 from sim.arm_table import ArmTableTask
 from sim.cameras import G1_VIEW, View
-from sim.expert import BoxExpert
+from sim.expert import going_on
 from sim.g1_box import MAX_EPISODE_S, G1BoxTask
 from sim.g1_world import G1World
 from sim.reference_noise import HandNoise, ReferenceNoise
@@ -51,10 +51,11 @@ class TaskSpec:
 
 
 class TimedExpert:
-    """BoxExpert plays its plan by the clock, from the reference at the start."""
+    """BoxExpert plays its plan by the clock, from the reference at the start, wherever that is."""
 
     def __init__(self, task: G1BoxTask, start: np.ndarray, seed: int) -> None:
-        self._plan, self._start = BoxExpert(task.scene, seed), start
+        yaw = rotations.yaw_of(task.box_quat_xyzw)
+        self._plan, self._start = going_on(task.scene, task.box_position, yaw, start, seed), start
         self._steps = 0
 
     def act(self, measured: np.ndarray, dt: float) -> np.ndarray:
