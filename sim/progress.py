@@ -11,10 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from controllers import g1, rotations
+from sim.arm_insert import INSERTED, SOCKET_HEIGHT
 from sim.arm_pick import BIN_HALF
+from sim.g1_box import SHELF_EDGE_X
 
 LIFTED_M = 0.01  # a thing above where it lay by so much is in the hand
 HELD_M = 0.04  # between a hand and the middle of what it holds, at most
+SINK_M = 0.03  # arm_insert: how deep the peg's tip is wanted
+SIDE_M = 0.10  # g1_box: between a palm and the middle of the side that it presses, at most
+CLEAR_M = 0.03  # a box so high above the shelf can go over it; so far behind its edge it can be set down
+RESTS_M = 0.02  # nearer than this to its place on the shelf it has been set down
+FREE_M = 0.05  # palms so far from its sides have let go
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,35 @@ def pick(task: Any, measured: np.ndarray) -> Progress:
     return Progress(0, away)
 
 
-EYES = {"arm_pick": Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.05, aim_m=0.002)}
+def insert(task: Any, measured: np.ndarray) -> Progress:
+    """arm_insert: the peg's tip to the hole and down, in the hole."""
+    tip = task.tip
+    if tip[2] < SOCKET_HEIGHT - INSERTED:
+        return Progress(1, 0.0)
+    return Progress(0, float(np.linalg.norm(tip - np.array([0.0, 0.0, SOCKET_HEIGHT - SINK_M]))))
+
+
+def box(task: Any, measured: np.ndarray) -> Progress:
+    """g1_box: both hands to the box's sides; with it up, over the shelf, down onto it; away from it."""
+    position, half, shelf = task.box_position, task.scene.half_size, task.scene.shelf_height
+    across = rotations.matrix(task.box_quat_xyzw)[:, 1] * half[1]
+    palms = np.stack([measured[g1.LEFT_POSITION], measured[g1.RIGHT_POSITION]])
+    away = np.linalg.norm(palms - np.stack([position + across, position - across]), axis=1)
+    above, behind = float(position[2] - half[2] - shelf), float(position[0] - SHELF_EDGE_X)
+    if abs(above) < RESTS_M and behind > 0.0:
+        return Progress(4, max(0.0, FREE_M - float(away.min())))
+    if position[2] < task.scene.position[2] + LIFTED_M or away.max() > SIDE_M:
+        return Progress(0, float(away.max()))
+    if behind > CLEAR_M and above > 0.0:
+        return Progress(3, above)
+    return Progress(1, CLEAR_M - above) if above < CLEAR_M else Progress(2, CLEAR_M - behind)
+
+
+EYES = {
+    "arm_pick": Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.05, aim_m=0.002),
+    "arm_insert": Eye(insert, closer_m=0.001, farther_m=0.01, patience_s=1.2, back_m=0.02, aim_m=0.0004),
+    "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=2.0, back_m=0.08, aim_m=0.004),
+}
 
 
 def eye_of(task: str) -> Eye:

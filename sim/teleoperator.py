@@ -84,12 +84,30 @@ class Trouble:
         return max(0.0, now_s - self._seen_s)
 
 
+class Aim:
+    """Beside where they want to be, as a person's hands are: another draw for every help, (hands, 3) m."""
+
+    def __init__(self, eye: Eye, rig: Rig, rng: np.random.Generator) -> None:
+        self._positions = rig.layout.positions
+        self._off = rng.normal(0.0, eye.aim_m, (len(self._positions), 3))
+
+    def moved(self, action: np.ndarray) -> np.ndarray:
+        """Where the hands are that want to be at `action` (dim,)."""
+        action = action.copy()
+        for position, off in zip(self._positions, self._off, strict=True):
+            action[position] += off
+        return action
+
+
+def apart(a: np.ndarray, b: np.ndarray, rig: Rig) -> float:
+    """m between two poses (dim,), of the hand that is farther."""
+    return max(float(np.linalg.norm(a[position] - b[position])) for position in rig.layout.positions)
+
+
 class Teleoperator:
     """One person over many episodes; `begin` each, then `act` at every tick. What is random comes from the seed."""
 
-    def __init__(
-        self, style: str, rig: Rig, eye: Eye, make_expert: Callable[[Any, np.ndarray, int], Any]
-    ) -> None:
+    def __init__(self, style: str, rig: Rig, eye: Eye, make_expert: Callable[[Any, np.ndarray, int], Any]) -> None:
         """`make_expert(task, reference, seed)`: the task's demonstrator, who can go on from anywhere."""
         if style not in STYLES:
             raise ValueError(f"style {style!r}; allowed: {', '.join(STYLES)}")
@@ -150,7 +168,7 @@ class Teleoperator:
         """Hold the rewind button until things are well again; open the hand that was closed on the way."""
         if not self._is_rewinding:
             self._is_rewinding = desk.ask("rewind")
-        away = self._away(sight.measured, self._well)
+        away = apart(sight.measured, self._well, self._rig)
         self._is_past = self._is_past or away < THERE_M
         is_enough = not self._is_rewinding or (self._is_past and away > self._eye.back_m)
         if "opens it" in sight.reason:
@@ -161,27 +179,20 @@ class Teleoperator:
             return
         desk.hold(-1.0)
 
-    def _away(self, a: np.ndarray, b: np.ndarray) -> float:
-        """m between two poses, of the hand that is farther."""
-        return max(float(np.linalg.norm(a[position] - b[position])) for position in self._rig.layout.positions)
-
     def _grip(self, desk: Desk, sight: Sight, task: Any) -> None:
         """The person's hands close around what is in their place, before they move."""
         if self._expert is None:
             desk.ask("correct")
             self._place = sight.reference
             self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
-            self._aim = self._rng.normal(0.0, self._eye.aim_m, 3)
+            self._aim = Aim(self._eye, self._rig, self._rng)
         desk.stream(self._place)
         if sight.now_s - self._busy_until_s >= GRIP_S:
             self._next(Phase.HELP, sight)
             self._busy_until_s = sight.now_s
 
     def _help(self, desk: Desk, sight: Sight, progress: Progress) -> None:
-        action = self._expert.act(sight.measured, self._rig.reference_dt).copy()
-        for position in self._rig.layout.positions:
-            action[position] += self._aim
-        desk.stream(action)
+        desk.stream(self._aim.moved(self._expert.act(sight.measured, self._rig.reference_dt)))
         self._reached_s = min(self._reached_s, sight.now_s) if progress.stage >= self._wanted else math.inf
         if sight.now_s - self._reached_s < SURE_S:
             return

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from weak_lifter import WeakLifter
 from weak_picker import WeakPicker
 
 from controllers.rigs import YAM
 from policies.episode_file import read_messages, typestore
 from policies.frame_cache import cached_episode
+from policies.inference import Answer
+from policies.policy import PolicyConfig
 from policies.segments import EXECUTED_NS, choose, parse_segments
 from policies.sources import Recording
 from policies.timeline import segments
@@ -16,6 +21,7 @@ from sim.intervention import Operator
 from sim.policy_recording import PolicyRecorder
 from sim.progress import Eye, Progress, eye_of
 from sim.rollout import Rollout
+from sim.tasks import task_spec
 from sim.teleoperator import NEXT_S, REACTION_S, Sight, Teleoperator, Trouble
 
 MISSES = 30_001  # a seed where the weak picker grasps beside the cube
@@ -157,8 +163,53 @@ def test_training_takes_the_help_and_nothing_after_it_was_cut_off(recorded, tmp_
     assert set(chosen.weight[chosen.segment == "correction"]) == {2.0}
 
 
+class Astray:
+    """A policy of arm_insert that carries the peg away from the hole, and stays there."""
+
+    def __init__(self, task) -> None:
+        channels = YAM.layout.channels
+        self.policy, self._task = SimpleNamespace(config=PolicyConfig(channels, channels, YAM.cameras)), task
+
+    def begin(self) -> None:
+        self._target: np.ndarray | None = None
+
+    def answer(self, observation, executed, latency_s):
+        reference = executed.references[-1]
+        if self._target is None:
+            self._target = reference.copy()
+            self._target[1] += np.copysign(0.04, reference[1] - self._task.scene.hole[1])
+        share = np.linspace(0.0, 1.0, self.policy.config.chunk_size)[:, None]
+        return Answer(observation, reference + share * (self._target - reference), 0.0)
+
+
+def helped(task: str, make_policy, style: str, seed: int, root):
+    """The rollout after a helped episode, and its episode.json."""
+    rollout = Rollout(task, task_spec(task).rig.cameras)
+    meta = PolicyRecorder(rollout, make_policy(rollout.task), "weak", Operator(task, style)).record(seed, root)
+    rollout.close()
+    return rollout, meta
+
+
+@pytest.mark.parametrize(("style", "seed"), [("rac", 30_000), ("hg-dagger", 30_001)])
+def test_a_peg_that_goes_astray_is_put_into_the_hole(style, seed, tmp_path):
+    rollout, meta = helped("arm_insert", Astray, style, seed, tmp_path)
+    names = [span.name for span in segments(meta)]
+    assert meta["outcome"] == "success" and names[-1] == "correction"
+    assert ("rewind" in names) == (style == "rac") and not rollout.task.failure()
+
+
+def test_a_g1_that_never_closes_its_hands_goes_back_and_lifts_the_box(tmp_path):
+    rollout, meta = helped("g1_box", lambda task: WeakLifter(task, "close"), "rac", 30_002, tmp_path)
+    spans = segments(meta)
+    assert [s.name for s in spans][-5:] == ["policy", "pause", "rewind", "pause", "correction"]
+    assert meta["end"] == "truncated" and meta["outcome_by"] == "operator"
+    truth = rollout.task.ground_truth()
+    assert truth["box_position"][2] > rollout.task.scene.position[2] + 0.05 and not truth["fallen"]
+    assert eye_of("g1_box").look(rollout.task, rollout.measured).stage == 1, "in both hands"
+
+
 def test_nobody_helps_in_a_task_that_nobody_knows():
-    with pytest.raises(ValueError, match="does not know arm_table; allowed: arm_pick"):
+    with pytest.raises(ValueError, match="does not know arm_table; allowed: arm_pick, arm_insert, g1_box"):
         eye_of("arm_table")
     with pytest.raises(ValueError, match="style 'sarcasm'; allowed: rac, hg-dagger"):
         Teleoperator("sarcasm", YAM, EYE, Standing)
