@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="arm_insert", help=f"what to learn: {', '.join(TASKS)}")
     parser.add_argument("--base", required=True, help="the frozen policy's checkpoint; for arm_insert "
                         "also scripted:MM, and none to learn the whole action")  # fmt: skip
+    parser.add_argument("--eyes", type=Path, metavar="CHECKPOINT", help="see through its frozen encoders, with --base "
+                        "none or scripted:MM; by default these are told the simulation's state")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--steps", type=int, default=30_000, help="of the robot, one per camera frame (%(default)s)")
     parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.demos >= FIRST_SEED or args.demos < 0 or args.steps < 1:
         raise ValueError(f"--demos {args.demos} --steps {args.steps}; allowed: 0 to {FIRST_SEED - 1}, and 1 and more")
     torch.set_num_threads(1)  # sums of several threads depend on how many there are
-    bench = make_bench(args.task, args.base, run=args.out.resolve().name)
+    bench = make_bench(args.task, args.base, run=args.out.resolve().name, eyes=args.eyes)
     try:
         kind = configs.hil if args.base == NO_BASE else configs.residual
         made = kind(bench.env.observe.dim, len(bench.env.rates), args.seed)

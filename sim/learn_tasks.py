@@ -13,7 +13,7 @@ from controllers.rigs import Rig
 from sim.arm_insert import ArmInsertTask
 from sim.rl_env import RlEnv
 from sim.rl_insert import BiasedInsertBase, InsertState, NoBase
-from sim.rl_policy import PolicyBase
+from sim.rl_policy import Eyes, PolicyBase
 from sim.tasks import task_spec
 
 # What 1 means of an action, per camera period: about what a demonstrator does at most.
@@ -42,9 +42,9 @@ def corrected(rig: Rig) -> tuple[tuple[int, ...], np.ndarray]:
     return tuple(rates), np.array(ranges)
 
 
-def make_bench(task: str, base: str, run: str = "", noise: bool = True) -> Bench:
-    """`base`: a checkpoint's folder, which also makes the observation; or scripted:MILLIMETRES or none, with the state
-    observed.
+def make_bench(task: str, base: str, run: str = "", noise: bool = True, eyes: Path | None = None) -> Bench:
+    """`base`: a checkpoint's folder, which also makes the observation; or scripted:MILLIMETRES or none. With those the
+    checkpoint `eyes` makes the observation, without one the state is observed.
 
     Raises:
         ValueError: the task, the base or a checkpoint cannot be used.
@@ -53,17 +53,23 @@ def make_bench(task: str, base: str, run: str = "", noise: bool = True) -> Bench
     world = spec.make(noise, 0)
     rates, ranges = corrected(spec.rig)
     if base != NO_BASE and not base.startswith(SCRIPTED):
+        if eyes is not None:
+            raise ValueError(f"--eyes with --base {base}; allowed: one of them; a trained base sees by itself")
         policy = PolicyBase(world, Path(base))
         return Bench(RlEnv(world, policy, policy, rates, ranges, run), spec.make_expert, policy.close)
     if not isinstance(world, ArmInsertTask):
         raise ValueError(f"--base {base} with --task {task}; allowed: a checkpoint's folder; "
                          f"{base.partition(':')[0]} is for arm_insert")
-    state = InsertState(world)
-    if base == NO_BASE:
-        return Bench(RlEnv(world, NoBase(), state, rates, ranges, run), spec.make_expert, lambda: None)
+    drives = NoBase() if base == NO_BASE else BiasedInsertBase(world, scripted_error(base))
+    if eyes is None:
+        return Bench(RlEnv(world, drives, InsertState(world), rates, ranges, run), spec.make_expert, lambda: None)
+    sees = Eyes(world, eyes)
+    return Bench(RlEnv(world, drives, sees, rates, ranges, run), spec.make_expert, sees.close)
+
+
+def scripted_error(base: str) -> float:
+    """m, of scripted:MILLIMETRES."""
     try:
-        error_m = 1e-3 * float(base.removeprefix(SCRIPTED))
+        return 1e-3 * float(base.removeprefix(SCRIPTED))
     except ValueError:
         raise ValueError(f"--base {base}; allowed: scripted:MILLIMETRES, as in scripted:3.4") from None
-    env = RlEnv(world, BiasedInsertBase(world, error_m), state, rates, ranges, run)
-    return Bench(env, spec.make_expert, lambda: None)

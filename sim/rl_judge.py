@@ -10,7 +10,7 @@ import numpy as np
 from policies.rl.success import Detector, Watch
 from policies.verifier import Verifier, VerifierError
 from sim.rl_env import RlEnv, Step
-from sim.rl_policy import PolicyBase
+from sim.rl_policy import Eyes
 
 
 class JudgedEnv(RlEnv):
@@ -18,16 +18,17 @@ class JudgedEnv(RlEnv):
     become hopeless, which a person would see. `watch` counts what it said beside the truth."""
 
     def __init__(self, env: RlEnv, verifier: Verifier, folder: Path) -> None:
-        """The same world as `env`, whose base looks through the verifier's cameras; `folder` of the run.
+        """The same world as `env`, which is seen through the verifier's cameras too; `folder` of the run.
 
         Raises:
             VerifierError: it does not, or the verifier cannot tell a learner.
         """
         super().__init__(env.task, env.base, env.observe, env.rates.tolist(), env.action_range, env.about.run)
-        if not isinstance(env.base, PolicyBase):
-            raise VerifierError(f"a verifier looks at pictures; allowed: a checkpoint as the base, not {env.base.name}")
-        self._seen_by, self._cameras = env.base, verifier.config.cameras
-        self._detector = Detector(verifier, self.layout.channels, env.base.policy.config.cameras)
+        if not isinstance(env.observe, Eyes):
+            raise VerifierError("a verifier looks at pictures; allowed: a checkpoint as the base, or as --eyes, not "
+                                f"{env.observe.name}")  # fmt: skip
+        self._seen_by, self._cameras = env.observe, verifier.config.cameras
+        self._detector = Detector(verifier, self.layout.channels, env.observe.policy.config.cameras)
         self.watch = Watch(verifier, folder)
 
     def reset(self, seed: int, sees: bool = True) -> tuple[np.ndarray, np.ndarray]:

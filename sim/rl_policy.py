@@ -1,5 +1,5 @@
-"""A trained chunk policy as the base, and what it sees as the observation: its own image features, frozen, and what the
-robot measures. Nothing here knows where things are.
+"""A trained chunk policy as the base, and as eyes: the observation is what its frozen encoders find in the pictures, and
+what the robot measures. Nothing here knows where things are.
 
 Pictures are drawn where somebody looks at them, and go through the wire's JPEG as the policy's do. Chunks follow each
 other as in the graph: an answer counts LATENCY_S after its observation, and its play blends into the one before.
@@ -30,8 +30,8 @@ from sim.tasks import task_spec
 LATENCY_NS = round(LATENCY_S * 1e9)
 
 
-class PolicyBase:
-    """Base and observation at once, since both begin with the same pictures."""
+class Eyes:
+    """The observation. `jpegs`: what each camera has seen last."""
 
     def __init__(self, task: Task, checkpoint: Path) -> None:
         """Raises CheckpointError for a checkpoint of another robot or other channels."""
@@ -41,23 +41,36 @@ class PolicyBase:
         self.name = self.sha256 = loaded.sha256
         self.dim = feature_dim(self.policy, task.rig.layout)
         self._drawing = CameraRig(view=task_spec(task.name).view)
-        self._execution = ChunkExecution(self.policy)
-        self._step_ns, self._camera_ns = (round(dt * 1e9) for dt in (self._rig.control_dt, self._rig.camera_dt))
-
-    def begin(self, seed: int) -> None:
-        """No chunk from before counts; what is random in the next ones comes from what is seen."""
-        self._execution.begin()
-        self._played: Chunk | None = None
+        self._step_ns = round(self._rig.control_dt * 1e9)
 
     def __call__(self, loop: ControlLoop) -> np.ndarray:
         """(dim,) float32; see policies/rl/observation.py."""
         config, stamp_ns = self.policy.config, (loop.steps + 1) * self._step_ns  # 0 would say that there is no chunk
         drawn = self._drawing.draw(self._task.world.render_state(), config.cameras)
-        self.jpegs = {name: to_jpeg(drawn[name]) for name in config.cameras}  # of this moment
+        self.jpegs = {name: to_jpeg(drawn[name]) for name in config.cameras}
         pose = loop.measured_action
         self._seen = Observation(stamp_ns, tuple(self.jpegs.values()), pose, stamp_ns)
         pictures = [decode_frame(jpeg, config.width, config.height) for jpeg in self.jpegs.values()]
         return features(self.policy, self._rig.layout, pictures, pose, loop.reference)
+
+    def close(self) -> None:
+        """Gives the OpenGL context back."""
+        self._drawing.close()
+
+
+class PolicyBase(Eyes):
+    """Base and observation at once, since both begin with the same pictures."""
+
+    def __init__(self, task: Task, checkpoint: Path) -> None:
+        """As Eyes."""
+        super().__init__(task, checkpoint)
+        self._execution = ChunkExecution(self.policy)
+        self._camera_ns = round(self._rig.camera_dt * 1e9)
+
+    def begin(self, seed: int) -> None:
+        """No chunk from before counts; what is random in the next ones comes from what is seen."""
+        self._execution.begin()
+        self._played: Chunk | None = None
 
     def chunk(self, reference: np.ndarray) -> np.ndarray:
         """(INFERENCE_FRAMES, dim): where it would have the reference at the next camera frames, after what was seen
@@ -81,7 +94,3 @@ class PolicyBase:
             s = np.clip((due_ns - seen.stamp_ns - LATENCY_NS) / BLEND_NS, 0.0, 1.0)
             points.append(layout.interpolate(before.at(due_ns), newest.at(due_ns), s * s * (3.0 - 2.0 * s)))
         return np.array([layout.validated(point) for point in points])
-
-    def close(self) -> None:
-        """Gives the OpenGL context back."""
-        self._drawing.close()

@@ -82,3 +82,15 @@ def test_who_does_not_see_goes_the_same_way(checkpoint):
         ends.append(env.loop.reference)
     assert np.array_equal(*ends)
     bench.close()
+
+
+def test_its_eyes_serve_without_it(checkpoint):
+    bench = make_bench("arm_insert", "none", noise=False, eyes=checkpoint)
+    env = bench.env
+    observation, action = env.reset(4)
+    assert env.about.base == "none" and env.about.observation == env.observe.sha256
+    assert np.allclose(action, 0.0, atol=1e-6), "to stay"
+    assert observation.shape == (env.observe.dim,) and set(env.observe.jpegs) == {"wrist", "front"}
+    bench.close()
+    with pytest.raises(ValueError, match="allowed: one of them"):
+        make_bench("arm_insert", str(checkpoint), eyes=checkpoint)
