@@ -1,5 +1,5 @@
-"""A trained chunk policy as the base, and as eyes: the observation is what its frozen encoders find in the pictures, and
-what the robot measures. Nothing here knows where things are.
+"""A trained chunk policy as the base, and as eyes: seen is what its frozen encoders find in the pictures, and what the
+robot measures. Nothing here knows where things are.
 
 Pictures are drawn where somebody looks at them, and go through the wire's JPEG as the policy's do. Chunks follow each
 other as in the graph: an answer counts LATENCY_S after its observation, and its play blends into the one before.
