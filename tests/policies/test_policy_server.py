@@ -174,11 +174,11 @@ def test_another_checkpoint_between_episodes(tmp_path, pictures):
         server = graph.server
         graph.authority.publish(String(data="policy"))
         graph.event.publish(String(data='{"event": "started"}'))
-        assert graph.spin(lambda: server._authority == "policy" and server._in_episode and graph.policies)
+        assert graph.spin(lambda: server._replacement.authority == "policy" and server._replacement.in_episode and graph.policies)
         second = write(tmp_path, 1)
-        assert graph.spin(lambda: server._reload.is_ready)
+        assert graph.spin(lambda: server._replacement.reload.is_ready)
         graph.event.publish(String(data='{"event": "success"}'))
-        assert graph.spin(lambda: not server._in_episode)
+        assert graph.spin(lambda: not server._replacement.in_episode)
         assert graph.policies == [first[:16]]  # the policy still has the robot
         graph.authority.publish(String(data="teleop"))
         assert graph.spin(lambda: graph.policies == [first[:16], second[:16]])
@@ -202,7 +202,7 @@ def test_another_checkpoint_may_look_through_another_camera(tmp_path, pictures):
         graph = Graph(tmp_path, lockstep=False, missing=1)
         assert graph.images["head"].get_subscription_count() == 0
         graph.authority.publish(String(data="none"))
-        assert graph.spin(lambda: graph.server._authority == "none" and graph.policies == [first[:16]])
+        assert graph.spin(lambda: graph.server._replacement.authority == "none" and graph.policies == [first[:16]])
         second = write(tmp_path, 1, ("chest", "head"))
         assert graph.spin(lambda: graph.policies == [first[:16], second[:16]])
         assert graph.spin(lambda: graph.images["head"].get_subscription_count() == 1)

@@ -64,9 +64,9 @@ def test_new_weights_wait_for_the_end_of_the_episode(base, tmp_path):
     with graph(base, tmp_path) as made:
         made.event.publish(String(data='{"event": "started"}'))
         node = made.nodes[-1]
-        made.spin(lambda: node._in_episode)
+        made.spin(lambda: node._replacement.in_episode)
         write(tmp_path, base, True)
-        made.spin(lambda: node._reload.is_ready)
+        made.spin(lambda: node._replacement.reload.is_ready)
         assert [told["version"] for told in made.told] == [0]
         made.event.publish(String(data='{"event": "success"}'))
         made.spin(lambda: [told["version"] for told in made.told] == [0, 5_000])

@@ -11,7 +11,6 @@ this runs takes over between two episodes, when the policy has no authority; `po
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from dataclasses import dataclass, field
@@ -31,18 +30,18 @@ from policies.execution import MODES, ChunkExecution, ExpectedLatency
 from policies.inference import Answer, InferenceWorker, warm_up
 from policies.observation import Observation
 from policies.policy_choice import Chosen, Reranking, User, choose
-from policies.reload import Reload
 from retake import conversions, qos
 from retake.diagnostics import Diagnostics
 from retake.errors import UserError
 from retake.executed import ExecutedReferences
 from retake.observing import Observing
 from retake.parameters import declare
+from retake.replacement import Replacement
 from retake.spin import STEADY, run
 
 LOCKSTEP_LATENCY_S = 0.1  # the authority uses a chunk so long after its observation, whenever it came
 HOME_EVERY = 10  # states
-REPORT_S, RELOAD_S = 0.2, 1.0
+REPORT_S = 0.2
 AUTO = "auto"
 
 
@@ -88,10 +87,6 @@ class PolicyServer(Node):
         torch.set_num_threads(parameters.threads)
         self._ready = self._load()
         self._latency = ExpectedLatency(self._ready.warm_s + self._rig.camera_dt)  # the worker's
-        folder = self._ready.chosen.folder
-        self._reload = Reload(folder / DESCRIPTION, self._load) if parameters.reload and folder is not None else None
-        self._authority = ""  # who has it; empty: not heard yet
-        self._in_episode = False
         self._states = 0
 
         self.diagnostics = Diagnostics(self)
@@ -105,11 +100,10 @@ class PolicyServer(Node):
         self._observing = Observing(self, self._rig, self.diagnostics, self._on_observation, self._on_restart,
                                     self._on_state)
         self._observing.subscribe(self._ready.chosen.policy.config.cameras, parameters.lockstep)
-        self.create_subscription(String, "authority", self._on_authority, qos.LATCHED)
-        self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
+        folder = self._ready.chosen.folder
+        self._replacement = None if not parameters.reload or folder is None else Replacement(
+            self, self.diagnostics, folder / DESCRIPTION, self._load, self._replace)  # fmt: skip
         self.create_timer(REPORT_S, self._report, clock=STEADY)
-        if self._reload is not None:
-            self.create_timer(RELOAD_S, self._reload.poll, clock=STEADY)
         self._begin(self._ready)
 
     def _load(self) -> Ready:
@@ -161,18 +155,6 @@ class PolicyServer(Node):
         if self._worker is not None:
             self._worker.clear()
 
-    def _on_authority(self, message: String) -> None:
-        self._authority = message.data
-        self._reload_between_episodes()
-
-    def _on_episode(self, message: String) -> None:
-        try:
-            event = json.loads(message.data)["event"]
-        except (ValueError, TypeError, KeyError):
-            return self.diagnostics.refuse("episode/event", f"{message.data[:80]!r} is no event of an episode")
-        self._in_episode = event == "started"
-        self._reload_between_episodes()
-
     # Answers
 
     def _answer_waiting(self) -> None:
@@ -216,23 +198,12 @@ class PolicyServer(Node):
             self.diagnostics.set("playing_speed", f"{self._ready.execution.speed(latency_s):.2f}")
             if not self._worker.is_alive:
                 raise UserError("the inference has failed; its reason is above; this node starts again")
-        self._reload_between_episodes()
+        if self._replacement is not None:
+            self._replacement.report()
 
-    # Another checkpoint
-
-    def _reload_between_episodes(self) -> None:
-        """Never while the policy has the robot, nor within an episode, nor before it is known who has it."""
-        if self._reload is None:
-            return
-        self.diagnostics.trouble("reload", f"the new checkpoint is not used: {self._reload.refusal}"
-                                 if self._reload.refusal else None)
-        is_waiting = self._in_episode or self._authority in ("", "policy")
-        self.diagnostics.set("new_checkpoint", "waits until no episode runs and the policy has no authority"
-                             if is_waiting and self._reload.is_ready else "none")
-        if is_waiting:
-            return
-        ready = self._reload.take()
-        if ready is not None and ready.chosen.sha256 != self._ready.chosen.sha256:
+    def _replace(self, ready: Ready) -> None:
+        """By another checkpoint, in between."""
+        if ready.chosen.sha256 != self._ready.chosen.sha256:
             self._begin(ready)
 
     def destroy_node(self) -> None:

@@ -5,7 +5,7 @@ episode/event. Out: `residual_action` (STREAM) for every observation of the lear
 `residual` (LATCHED JSON: what is used). The authority adds it to the chunks within bounds and holds the switch,
 `residual/on` and `residual/off` (retake/residual_input.py); without it the policy goes on alone. Where the policy does
 not act, is another one than the residual was learnt on, or something is not finite, the residual action is 0. New
-weights in the run's folder take over between two episodes.
+weights in the run's folder take over between two episodes, when the policy has no authority.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from controllers.rigs import rig_of
 from policies.inference import InferenceWorker
 from policies.observation import Observation
 from policies.policy_words import checkpoint_folder
-from policies.reload import Reload
 from policies.residual import Residual, load_residual
 from policies.rl.plans import Plans
 from policies.rl.weights import NAMED, WEIGHTS_NAME
@@ -36,9 +35,10 @@ from retake.errors import UserError
 from retake.executed import ExecutedReferences
 from retake.observing import Observing
 from retake.parameters import declare
+from retake.replacement import Replacement
 from retake.spin import STEADY, run
 
-REPORT_S, RELOAD_S = 0.2, 1.0
+REPORT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ class ResidualNode(Node):
         self._step_ns = 0  # from one observation to the next; 0: not known yet
         self._residual = self._load()
         self._step_ns = self._residual.step_ns
-        self._reload = Reload(checkpoint_folder(parameters.residual) / WEIGHTS_NAME, self._load)
         self._base16 = ""  # whose chunks come
-        self._in_episode = False
         camera_ns, reference_ns = round(rig.camera_dt * 1e9), round(rig.reference_dt * 1e9)
         self._plans = Plans(rig.layout.channels, self._step_ns, reference_ns)
         self._due_ns = self._step_ns - reference_ns  # the last tick of a step has it whole
@@ -97,13 +95,13 @@ class ResidualNode(Node):
         self._executed = ExecutedReferences(self, rig, self.diagnostics, self._answer_waiting)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, qos.STREAM)
         self.create_subscription(String, "policy", self._on_policy, qos.LATCHED)
-        self.create_subscription(String, "episode/event", self._on_episode, qos.LATCHED)
         self._observing = Observing(self, rig, self.diagnostics, self._on_observation, self._on_restart,
                                     frames=self._step_ns // camera_ns)
         self._observing.wanted = self._residual.base.config.cameras
         self._observing.subscribe(self._observing.wanted, parameters.lockstep)
         self.create_timer(REPORT_S, self._report, clock=STEADY)
-        self.create_timer(RELOAD_S, self._reload.poll, clock=STEADY)
+        weights = checkpoint_folder(parameters.residual) / WEIGHTS_NAME
+        self._replacement = Replacement(self, self.diagnostics, weights, self._load, self._begin)
         self._begin(self._residual)
 
     def _load(self) -> Residual:
@@ -157,13 +155,6 @@ class ResidualNode(Node):
         self.diagnostics.trouble("base", None if message.data == base else
                                  f"the policy is {message.data}, the residual is for {base}: it corrects nothing")
 
-    def _on_episode(self, message: String) -> None:
-        try:
-            self._in_episode = json.loads(message.data)["event"] == "started"
-        except (ValueError, TypeError, KeyError):
-            return self.diagnostics.refuse("episode/event", f"{message.data[:80]!r} is no event of an episode")
-        self._take_between_episodes()
-
     # Answers
 
     def _answer_waiting(self) -> None:
@@ -205,14 +196,7 @@ class ResidualNode(Node):
             self.diagnostics.refuse("observation", refusal)
         if self._worker is not None and not self._worker.is_alive:
             raise UserError("the residual has failed; its reason is above; this node starts again")
-        self.diagnostics.trouble("reload", f"the new weights are not used: {self._reload.refusal}"
-                                 if self._reload.refusal else None)
-        self._take_between_episodes()
-
-    def _take_between_episodes(self) -> None:
-        """New weights; an episode keeps those that it began with."""
-        if not self._in_episode and (ready := self._reload.take()) is not None:
-            self._begin(ready)
+        self._replacement.report()
 
     def destroy_node(self) -> None:
         if self._worker is not None:
