@@ -29,6 +29,7 @@ GRIP_S = 0.1  # the hand is still while it closes around what is in its place
 THERE_M = 0.015  # nearer than this is there
 SURE_S = 1.0  # the next stage is reached for so long
 PATIENCE_S = 12.0  # of going back, and of helping
+WAY_ENDS = ("start of the path", "something holds", "opens it")  # what the panel says where the way back ends
 
 
 class Desk(Protocol):
@@ -140,7 +141,7 @@ class Teleoperator:
         elif sight.now_s - self._began_s > PATIENCE_S:
             self._next(Phase.GAVE_UP, sight)
         elif self.phase is Phase.BACK:
-            self._back(desk, sight)
+            self._back(desk, sight, progress)
         elif self.phase is Phase.GRIP:
             self._grip(desk, sight, task)
         else:
@@ -164,16 +165,17 @@ class Teleoperator:
         self._expert: Any = None
         self._next(Phase.BACK if self._is_rac else Phase.GRIP, sight)
 
-    def _back(self, desk: Desk, sight: Sight) -> None:
-        """Hold the rewind button until things are well again; open the hand that was closed on the way."""
+    def _back(self, desk: Desk, sight: Sight, progress: Progress) -> None:
+        """Hold the rewind button until things are well again; open the hand that was closed on the way, if nothing
+        hangs in it."""
         if not self._is_rewinding:
             self._is_rewinding = desk.ask("rewind")
         away = apart(sight.measured, self._well, self._rig)
         self._is_past = self._is_past or away < THERE_M
         is_enough = not self._is_rewinding or (self._is_past and away > self._eye.back_m)
-        if "opens it" in sight.reason:
+        if "opens it" in sight.reason and progress.stage == 0:
             desk.ask("rewind")
-        elif is_enough or "start of the path" in sight.reason or "something holds" in sight.reason:
+        elif is_enough or any(end in sight.reason for end in WAY_ENDS):
             if desk.ask("take_over"):
                 self._next(Phase.GRIP, sight)
             return
