@@ -1,8 +1,8 @@
 """learner_speed_vs_sb3: updates of the learner beside stable-baselines3's SAC, at equal sizes, batch and ensemble.
 
 SAC updates its actor with every update of the critics, the learner with every fourth (ResFiT, RLPD); what it takes when
-it does as SAC stands beside. One thread; of the processor's time the least of several turns counts, since machines have
-other things to do.
+it does as SAC stands beside. One thread, one heap; of the processor's time the least of many short turns counts, since
+machines have other things to do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from policies.heap import keep_freed_memory
 from policies.rl import config as configs
 from policies.rl.episode import About, RlEpisode
 from policies.rl.learner import Learner
@@ -23,7 +24,7 @@ from policies.rl.learner import Learner
 OBSERVATION, ACTION, HIDDEN, BATCH = 40, 7, 256, 256
 ENSEMBLES = (2, 10)
 ACTOR_EVERY = 4
-STEPS, UPDATES, TURNS = 3_000, 20, 5
+STEPS, UPDATES, TURNS = 3_000, ACTOR_EVERY, 60
 
 
 class Nothing(gymnasium.Env):
@@ -68,6 +69,7 @@ def theirs(n_critics: int) -> Callable[[], Any]:
 def learner_speed() -> dict[str, dict[str, Any]]:
     """How many times as many updates we make; the lesser of the ensembles."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     ratios, texts = [], []
     for n_critics in ENSEMBLES:
         ms = least_ms((ours(n_critics, ACTOR_EVERY), ours(n_critics, 1), theirs(n_critics)))

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from policies.heap import keep_freed_memory
 from policies.rl import config as configs
 from policies.rl.config import RlConfig
 from policies.rl.episode import SUFFIX, save_episode
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.demos >= FIRST_SEED or args.demos < 0 or args.steps < 1:
         raise ValueError(f"--demos {args.demos} --steps {args.steps}; allowed: 0 to {FIRST_SEED - 1}, and 1 and more")
     torch.set_num_threads(1)  # sums of several threads depend on how many there are
+    keep_freed_memory()
     bench = make_bench(args.task, args.base, run=args.out.resolve().name, eyes=args.eyes)
     try:
         kind = configs.hil if args.base == NO_BASE else configs.residual

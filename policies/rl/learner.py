@@ -40,12 +40,17 @@ class Learner:
             EnsembleMlp(1, o, hidden, GRIPPER_ACTIONS, config.layer_norm, generator) for _ in range(2)
         )
         self.gripper_target.load_state_dict(self.gripper.state_dict())
-        self.optimizers = {
-            "critic": _adam(self.critic, config.critic_learning_rate),
-            "actor": _adam(self.actor, config.actor_learning_rate),
-            "gripper": _adam(self.gripper, config.critic_learning_rate),
-            "temperature": torch.optim.Adam([self.log_temperature], config.actor_learning_rate),
+        self._learnt = {
+            "critic": list(self.critic.parameters()),
+            "actor": list(self.actor.parameters()),
+            "gripper": list(self.gripper.parameters()),
+            "temperature": [self.log_temperature],
         }
+        self._averages = {"critic": list(self.target.parameters()), "gripper": list(self.gripper_target.parameters())}
+        rates = {"critic": config.critic_learning_rate, "actor": config.actor_learning_rate,
+                 "gripper": config.critic_learning_rate, "temperature": config.actor_learning_rate}  # fmt: skip
+        self.optimizers = {name: torch.optim.Adam(learnt, rates[name], fused=True)
+                           for name, learnt in self._learnt.items()}  # fmt: skip
         penalty = config.grasp_penalty if config.gripper else 0.0
         self.replay = Replay(o, a, config.n_step, config.gamma, penalty)
         self.n_updates = 0
@@ -96,10 +101,9 @@ class Learner:
                 value = value - self.log_temperature.exp() * log_prob[:, None]
             wanted = batch.reward + batch.discount * value
         q = self.critic(torch.cat([batch.observation, batch.action], -1))  # (critics, b, 1)
-        loss = functional.mse_loss(q, wanted.expand_as(q), reduction="none").mean((1, 2)).sum()
-        self._step("critic", self.critic, loss)
-        self._average(list(self.target.parameters()), list(self.critic.parameters()), 0)
-        return {"critic_loss": float(loss.detach()) / config.n_critics, "q": float(q.detach().mean())}
+        loss = functional.mse_loss(q, wanted.expand_as(q))
+        self._step("critic", config.n_critics * loss)  # each critic's own mean
+        return {"critic_loss": float(loss.detach()), "q": float(q.detach().mean())}
 
     def _update_gripper(self, batch: Transitions) -> None:
         """Double DQN (arXiv 1509.06461): the online net chooses, the target net values."""
@@ -108,8 +112,7 @@ class Learner:
             value = self.gripper_target(batch.next_observation)[0].gather(1, best)
             wanted = batch.reward + batch.discount * value
         q = self.gripper(batch.observation)[0].gather(1, batch.gripper[:, None])
-        self._step("gripper", self.gripper, functional.mse_loss(q, wanted))
-        self._average(list(self.gripper_target.parameters()), list(self.gripper.parameters()), 0)
+        self._step("gripper", functional.mse_loss(q, wanted))
 
     def _update_actor(self, batch: Transitions, generator: torch.Generator) -> dict[str, float]:
         config = self.config
@@ -118,7 +121,7 @@ class Learner:
         value = self.critic(torch.cat([batch.observation, action], -1)).mean(0)  # of all critics
         temperature = self.log_temperature.exp().detach()
         loss = (temperature * log_prob).mean() - value.mean()
-        self._step("actor", self.actor, loss)
+        self._step("actor", loss)
         if config.stochastic:
             entropy = -float(log_prob.detach().mean())
             wanted = -0.5 * config.action_dim  # as RLPD has it
@@ -126,14 +129,12 @@ class Learner:
             self.optimizers["temperature"].step()
         return {"actor_loss": float(loss.detach()), "residual": float((action - batch.base).detach().abs().mean())}
 
-    def _step(self, name: str, module: nn.Module, loss: torch.Tensor) -> None:
-        """Gradients of this module alone: an actor's loss goes through the critics, whose weights need none."""
-        parameters = list(module.parameters())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+    def _step(self, name: str, loss: torch.Tensor) -> None:
+        """Gradients of this part alone: an actor's loss goes through the critics, whose weights need none."""
+        learnt = self._learnt[name]
+        for parameter, gradient in zip(learnt, torch.autograd.grad(loss, learnt), strict=True):
             parameter.grad = gradient
-        nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)
+        nn.utils.clip_grad_norm_(learnt, self.config.grad_clip)
         self.optimizers[name].step()
-
-
-def _adam(module: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), learning_rate, fused=True)
+        if name in self._averages:
+            self._average(self._averages[name], learnt, 0)

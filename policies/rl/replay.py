@@ -103,7 +103,7 @@ class Replay:
         wanted = round(demo_fraction * batch_size) if self._online.count else batch_size
         from_demo = wanted if self._demo.count else 0
         rows = torch.cat([self._demo.draw(from_demo, generator), self._online.draw(batch_size - from_demo, generator)])
-        now, then = self._rows[rows], self._rows[self._next[rows]]
+        now, then = (self._rows.index_select(0, which) for which in (rows, self._next[rows]))
         observation, base, action, reward, discount, gripper = now.split(self._parts, dim=1)
         next_observation, next_base = then.split(self._parts, dim=1)[:2]
         return Transitions(observation, base, action, reward, discount, gripper[:, 0].long(), next_observation,
