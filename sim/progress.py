@@ -68,18 +68,16 @@ def insert(task: Any, measured: np.ndarray) -> Progress:
 
 
 def box(task: Any, measured: np.ndarray) -> Progress:
-    """g1_box: both hands to the box's sides; with it up, over the shelf, down onto it; away from it."""
+    """g1_box: both hands to the box's sides; with it up; over the shelf; down onto it and away from it."""
     position, half, shelf = task.box_position, task.scene.half_size, task.scene.shelf_height
     across = rotations.matrix(task.box_quat_xyzw)[:, 1] * half[1]
     palms = np.stack([measured[g1.LEFT_POSITION], measured[g1.RIGHT_POSITION]])
     away = np.linalg.norm(palms - np.stack([position + across, position - across]), axis=1)
     above, behind = float(position[2] - half[2] - shelf), float(position[0] - SHELF_EDGE_X)
-    if abs(above) < RESTS_M and behind > 0.0:
-        return Progress(4, max(0.0, FREE_M - float(away.min())))
+    if behind > CLEAR_M and above > -RESTS_M or behind > 0.0 and abs(above) < RESTS_M:
+        return Progress(3, max(0.0, above) + max(0.0, FREE_M - float(away.min())))
     if position[2] < task.scene.position[2] + LIFTED_M or away.max() > SIDE_M:
         return Progress(0, float(away.max()))
-    if behind > CLEAR_M and above > 0.0:
-        return Progress(3, above)
     return Progress(1, CLEAR_M - above) if above < CLEAR_M else Progress(2, CLEAR_M - behind)
 
 
