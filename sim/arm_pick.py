@@ -1,4 +1,4 @@
-"""Task arm_pick: take a cube from the table and drop it into a bin.
+"""Tasks arm_pick and arm_pick_tight: take a cube from the table and drop it into a bin.
 
 Everything random comes from the seed: size, mass, colour and pose of the cube, place of the bin, starting pose of the
 arm. Success is judged here from ground truth and reaches nobody but the evaluator and the recorder.
@@ -21,6 +21,8 @@ MAX_EPISODE_S = 15.0
 SETTLED_S = 0.3  # the cube must rest in the bin so long
 BIN_HALF = np.array([0.065, 0.065, 0.03])  # m, outside
 BIN_WALL = 0.004
+HALF = (0.017, 0.024)  # m, of the cube: from, to
+TIGHT_HALF = (0.029, 0.032)  # the fingers open 79 mm wide: who aims 8 mm beside such a cube lands on it, and tilts it
 REACH = (0.13, 0.45)  # m from the base; a cube outside is lost
 HELD_OUT_SEED = 100_000  # seeds from here on are for evaluation, never for training or tuning
 
@@ -38,10 +40,10 @@ class PickScene:
     start: np.ndarray  # (3,) m, the hand
 
 
-def draw_scene(seed: int) -> PickScene:
-    """The scene of a seed: the cube on one side of the table, the bin on the other."""
+def draw_scene(seed: int, halves: tuple[float, float] = HALF) -> PickScene:
+    """The scene of a seed: a cube of a size between `halves` on one side of the table, the bin on the other."""
     rng = np.random.default_rng([seed, 0x91C4])
-    half = float(rng.uniform(0.017, 0.024))
+    half = float(rng.uniform(*halves))
     side = 1.0 if rng.random() < 0.5 else -1.0
     distance, angle = rng.uniform(0.24, 0.34), side * rng.uniform(0.0, 0.5)
     bin_distance, bin_angle = rng.uniform(0.26, 0.31), -side * rng.uniform(0.75, 1.05)
@@ -76,6 +78,7 @@ class ArmPickTask:
     """Sets the scene in a world and judges it."""
 
     name, rig, max_episode_s, held_out_seed = "arm_pick", YAM, MAX_EPISODE_S, HELD_OUT_SEED
+    halves = HALF
 
     def __init__(self, noise: bool = False, command_delay: int = 0) -> None:
         """`noise` and `command_delay` (control steps) as in ArmWorld."""
@@ -90,7 +93,7 @@ class ArmPickTask:
     def randomise(self, seed: int) -> PickScene:
         """Reset the world and place everything as `seed` says."""
         self.seed = seed
-        self.scene = scene = draw_scene(seed)
+        self.scene = scene = draw_scene(seed, self.halves)
         world, model = self.world, self.world.model
         resize_box(model, self._geom, np.full(3, scene.half), scene.mass)
         model.geom_rgba[self._geom] = scene.rgba
@@ -144,3 +147,9 @@ class ArmPickTask:
             "cube_quat_xyzw": self.cube.quat_xyzw.round(6).tolist(), "cube_half": round(self.scene.half, 6),
             "bin_position": self.scene.bin_position.round(6).tolist(),
         }  # fmt: skip
+
+
+class TightPickTask(ArmPickTask):
+    """With cubes nearly as wide as the fingers open."""
+
+    name, halves = "arm_pick_tight", TIGHT_HALF

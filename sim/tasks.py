@@ -14,7 +14,7 @@ from sim import arm_insert, arm_pick, arm_table
 from sim.arm_cameras import arm_view
 from sim.arm_experts import InsertExpert, PickExpert
 from sim.arm_insert import ArmInsertTask
-from sim.arm_pick import ArmPickTask
+from sim.arm_pick import ArmPickTask, TightPickTask
 from sim.arm_table import ArmTableTask
 from sim.cameras import G1_VIEW, View
 from sim.expert import going_on
@@ -118,6 +118,7 @@ TASKS = {
     for spec in (
         TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose, MAX_EPISODE_S),
         _arm_task("arm_pick", YAM, arm_pick, ArmPickTask, PickExpert),
+        _arm_task("arm_pick_tight", YAM, arm_pick, TightPickTask, PickExpert),
         _arm_task("arm_insert", YAM, arm_insert, ArmInsertTask, InsertExpert),
         _arm_task("arm_table", BIMANUAL_YAM, arm_table, ArmTableTask, Resting),
     )

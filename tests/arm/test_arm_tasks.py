@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from sim.arm_env import ArmInsertEnv, ArmPickEnv
 from sim.arm_experts import InsertExpert, PickExpert
 from sim.arm_insert import CLEARANCE, PEG_HALF
+from sim.arm_pick import TIGHT_HALF, draw_scene
 from sim.task_env import TaskEnv
 
 CASES = ((ArmPickEnv, PickExpert), (ArmInsertEnv, InsertExpert))
@@ -107,3 +108,10 @@ def test_time_runs_out(envs):
     observation, _ = env.reset(seed=5)
     env.task.world.data.time = env.task.max_episode_s
     assert env.step(observation["state"])[2:4] == (False, True)
+
+
+def test_wide_cubes_lie_where_the_others_do():
+    usual, tight = draw_scene(7), draw_scene(7, TIGHT_HALF)
+    assert TIGHT_HALF[0] <= tight.half <= TIGHT_HALF[1] and tight.half > usual.half
+    np.testing.assert_array_equal(tight.position[:2], usual.position[:2])
+    assert tight.yaw == usual.yaw and tight.mass == usual.mass

@@ -11,7 +11,7 @@ from retake.errors import UserError
 
 ROBOTS = ("sim", "sim-wire", "hardware")
 BODIES = ("own", "stock")
-TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_insert"), "bimanual_yam": ("arm_table",),
+TASKS = {"g1": ("g1_box",), "yam": ("arm_pick", "arm_pick_tight", "arm_insert"), "bimanual_yam": ("arm_table",),
          "panda": ("arm_table",)}  # the first: default
 ENDLESS = -1  # episodes
 Value = bool | int | float | str
