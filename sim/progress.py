@@ -32,12 +32,17 @@ class Progress:
     stage: int
     left_m: float
 
+    def is_beyond(self, other: Progress) -> bool:
+        """Whether more has been done than in `other`."""
+        return (self.stage, -self.left_m) > (other.stage, -other.left_m)
+
 
 @dataclass(frozen=True)
 class Eye:
     """What tells a person that something goes wrong in a task. `closer_m`: so much nearer is getting nearer;
     `farther_m`: so far back is going the wrong way; `patience_s`: without getting nearer. `back_m`: so far behind where
-    it went wrong things were well; `aim_m`: standard deviation of where the person aims, per help and direction."""
+    it went wrong things were well, and they rewind to there; 0: they lead the robot back by hand. `aim_m`: standard
+    deviation of where the person aims, per help and direction."""
 
     look: Callable[[Any, np.ndarray], Progress]  # task, measured pose (dim,)
     closer_m: float
@@ -48,7 +53,7 @@ class Eye:
 
 
 def pick(task: Any, measured: np.ndarray) -> Progress:
-    """arm_pick: to the cube, with it to the bin, in the bin."""
+    """arm_pick and arm_pick_tight: to the cube, with it to the bin, in the bin."""
     cube, scene = task.cube.position, task.scene
     to_bin = cube[:2] - scene.bin_position
     if np.abs(to_bin).max() < BIN_HALF[0] and cube[2] < 2 * BIN_HALF[2]:
@@ -81,8 +86,11 @@ def box(task: Any, measured: np.ndarray) -> Progress:
     return Progress(1, CLEAR_M - above) if above < CLEAR_M else Progress(2, CLEAR_M - behind)
 
 
+# by hand: over the cube there is nothing in the way; a rewind would retrace how the policy has strayed
+PICK = Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.0, aim_m=0.002)
 EYES = {
-    "arm_pick": Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.05, aim_m=0.002),
+    "arm_pick": PICK,
+    "arm_pick_tight": PICK,
     "arm_insert": Eye(insert, closer_m=0.001, farther_m=0.01, patience_s=1.2, back_m=0.02, aim_m=0.0004),
     "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=2.0, back_m=0.08, aim_m=0.004),
 }

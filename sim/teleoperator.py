@@ -1,8 +1,8 @@
 """A scripted person beside a robot whose policy acts: sees late that something goes wrong, takes over, helps, lets go.
 
-Two ways to help. `rac` (arXiv 2509.07953): first back along the robot's own path to where things were well, there on
-to the next stage, and with that the episode ends. `hg-dagger` (arXiv 1810.02890): on from wherever the robot is to the
-next stage, then the policy goes on.
+Two ways to help. `rac` (arXiv 2509.07953): first back to where things were well, there on to the next stage, and with
+that the episode ends. Back by hand, as the paper's operators go, or with the rewind button along the robot's own path.
+`hg-dagger` (arXiv 1810.02890): on from wherever the robot is to the next stage, then the policy goes on.
 
 The person reaches the robot through a desk and sees it in a Sight; both are the same whether the authority runs in this
 process or behind topics.
@@ -70,15 +70,15 @@ class Trouble:
     """Tells when there is something to see: the robot goes the wrong way, or nowhere."""
 
     def __init__(self, eye: Eye, progress: Progress, now_s: float) -> None:
-        self._eye, self._best, self._seen_s = eye, progress, math.inf
-        self.well_s = now_s  # when the robot was nearest to its goal
+        self._eye, self.best, self._seen_s = eye, progress, math.inf
+        self.well_s = now_s  # when the robot was there, nearest to its goal
 
     def watch(self, progress: Progress, now_s: float) -> float:
         """Seconds for which there has been something to see."""
-        best, eye = self._best, self._eye
+        best, eye = self.best, self._eye
         is_same = progress.stage == best.stage
         if progress.stage > best.stage or (is_same and progress.left_m < best.left_m - eye.closer_m):
-            self._best, self.well_s = progress, now_s
+            self.best, self.well_s = progress, now_s
         is_back = progress.stage < best.stage or (is_same and progress.left_m > best.left_m + eye.farther_m)
         is_trouble = is_back or now_s - self.well_s > eye.patience_s
         self._seen_s = min(self._seen_s, now_s) if is_trouble else math.inf
@@ -157,13 +157,14 @@ class Teleoperator:
         self._seen.append((sight.now_s, sight.measured))
         if self._trouble.watch(progress, sight.now_s) < self._reaction_s or not desk.ask("take_over"):
             return
-        well_s, self._trouble = self._trouble.well_s, None
+        well_s, self._best, self._trouble = self._trouble.well_s, self._trouble.best, None
         self._well = next(pose for at_s, pose in self._seen if at_s >= well_s)
         self.interventions += 1
         self._wanted, self._reached_s = progress.stage + 1, math.inf
         self._is_rewinding = self._is_past = False
+        self._is_correcting = not self._is_rac
         self._expert: Any = None
-        self._next(Phase.BACK if self._is_rac else Phase.GRIP, sight)
+        self._next(Phase.BACK if self._is_rac and self._eye.back_m > 0.0 else Phase.GRIP, sight)
 
     def _back(self, desk: Desk, sight: Sight, progress: Progress) -> None:
         """Hold the rewind button until things are well again; open the hand that was closed on the way, if nothing
@@ -184,7 +185,8 @@ class Teleoperator:
     def _grip(self, desk: Desk, sight: Sight, task: Any) -> None:
         """The person's hands close around what is in their place, before they move."""
         if self._expert is None:
-            desk.ask("correct")
+            if self._is_correcting:
+                desk.ask("correct")
             self._place = sight.reference
             self._expert = self._make_expert(task, sight.reference, int(self._rng.integers(2**31)))
             self._aim = Aim(self._eye, self._rig, self._rng)
@@ -195,6 +197,9 @@ class Teleoperator:
 
     def _help(self, desk: Desk, sight: Sight, progress: Progress) -> None:
         desk.stream(self._aim.moved(self._expert.act(sight.measured, self._rig.reference_dt)))
+        if not self._is_correcting and progress.is_beyond(self._best):  # as far as the robot had come by itself
+            self._is_correcting = True
+            desk.ask("correct")
         self._reached_s = min(self._reached_s, sight.now_s) if progress.stage >= self._wanted else math.inf
         if sight.now_s - self._reached_s < SURE_S:
             return

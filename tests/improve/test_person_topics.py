@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_person_goes_back_and_corrects_over_topics(graph):
         person.call("hand_back")
         world = scene()
         plan = missing(person.pose, world.cube.position, world.scene.bin_position)
-        helper = Teleoperator(RAC, YAM, eye_of("arm_pick"), PickExpert)
+        helper = Teleoperator(RAC, YAM, replace(eye_of("arm_pick"), back_m=0.05), PickExpert)
         helper.begin(0)
         start_s, thought_s = person.get_clock().now().nanoseconds * 1e-9, -1.0
         while not helper.has_ended:

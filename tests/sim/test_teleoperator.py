@@ -118,12 +118,10 @@ def test_rac_goes_back_then_on_and_ends_there(recorded):
     _, found = recorded
     meta = found["rac"]
     spans = segments(meta)
-    assert [s.name for s in spans] == ["reset", "pause", "policy", "pause", "rewind", "pause", "correction"]
+    assert [s.name for s in spans] == ["reset", "pause", "policy", "pause", "recovery", "correction"]
     assert (meta["outcome"], meta["outcome_by"], meta["end"]) == ("failure", "operator", "truncated")
-    ratio = spans[4].seconds / spans[6].seconds
-    assert 0.5 < ratio < 2.0
-    assert meta["operator"]["scripted"] == "rac" and [who for _, who in meta["authority"]][-3:] == [
-        "teleop", "rewind", "teleop"]  # fmt: skip
+    assert 0.25 < spans[4].seconds / spans[5].seconds < 2.0
+    assert meta["operator"]["scripted"] == "rac" and [who for _, who in meta["authority"]][-2:] == ["policy", "teleop"]
 
 
 def test_hg_dagger_corrects_and_hands_back(recorded):
@@ -156,8 +154,8 @@ def test_training_takes_the_help_and_nothing_after_it_was_cut_off(recorded, tmp_
     root, found = recorded
     source = Recording(root / "rac" / found["rac"]["id"])
     episode = cached_episode(source, tmp_path, ("wrist", "front"), 32, 24)
-    chosen = choose(episode, source.meta, parse_segments("untouched,rewind,recovery,correction:2"))
-    assert set(chosen.segment) == {"rewind", "correction"}
+    chosen = choose(episode, source.meta, parse_segments("untouched,recovery,correction:2"))
+    assert set(chosen.segment) == {"recovery", "correction"}
     stamps = episode.frame_stamps_ns[chosen.frames]
     assert stamps.max() <= source.meta["ended_ns"] - EXECUTED_NS
     assert set(chosen.weight[chosen.segment == "correction"]) == {2.0}
@@ -190,6 +188,13 @@ def helped(task: str, make_policy, style: str, seed: int, root):
     return rollout, meta
 
 
+def test_a_finger_on_a_wide_cube_is_lifted_off_it_first(tmp_path):
+    rollout, meta = helped("arm_pick_tight", lambda task: WeakPicker(task, 0.012), "rac", 30_001, tmp_path)
+    spans = segments(meta)
+    assert [s.name for s in spans][-2:] == ["recovery", "correction"] and spans[-2].seconds > 1.0
+    assert eye_of("arm_pick_tight").look(rollout.task, rollout.measured).stage == 1, "in the hand"
+
+
 @pytest.mark.parametrize(("style", "seed"), [("rac", 30_000), ("hg-dagger", 30_001)])
 def test_a_peg_that_goes_astray_is_put_into_the_hole(style, seed, tmp_path):
     rollout, meta = helped("arm_insert", Astray, style, seed, tmp_path)
@@ -209,7 +214,7 @@ def test_a_g1_that_never_closes_its_hands_goes_back_and_lifts_the_box(tmp_path):
 
 
 def test_nobody_helps_in_a_task_that_nobody_knows():
-    with pytest.raises(ValueError, match="does not know arm_table; allowed: arm_pick, arm_insert, g1_box"):
+    with pytest.raises(ValueError, match="does not know arm_table; allowed: arm_pick, .*g1_box"):
         eye_of("arm_table")
     with pytest.raises(ValueError, match="style 'sarcasm'; allowed: rac, hg-dagger"):
         Teleoperator("sarcasm", YAM, EYE, Standing)
