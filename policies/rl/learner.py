@@ -8,11 +8,14 @@ Critic, n-step target over a random subset of target critics (REDQ, arXiv 2101.0
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from policies.rl.adam import Adam
 from policies.rl.config import RlConfig
 from policies.rl.episode import RlEpisode
 from policies.rl.networks import Actor, EnsembleMlp
@@ -49,7 +52,7 @@ class Learner:
         self._averages = {"critic": list(self.target.parameters()), "gripper": list(self.gripper_target.parameters())}
         rates = {"critic": config.critic_learning_rate, "actor": config.actor_learning_rate,
                  "gripper": config.critic_learning_rate, "temperature": config.actor_learning_rate}  # fmt: skip
-        self.optimizers = {name: torch.optim.Adam(learnt, rates[name], fused=True)
+        self.optimizers = {name: Adam(learnt, rates[name], math.inf if name == "temperature" else config.grad_clip)
                            for name, learnt in self._learnt.items()}  # fmt: skip
         penalty = config.grasp_penalty if config.gripper else 0.0
         self.replay = Replay(o, a, config.n_step, config.gamma, penalty)
@@ -118,23 +121,18 @@ class Learner:
         config = self.config
         noise = torch.randn(batch.action.shape, generator=generator) if config.stochastic else None
         action, log_prob = self.actor(batch.observation, batch.base, noise)
-        value = self.critic(torch.cat([batch.observation, action], -1)).mean(0)  # of all critics
-        temperature = self.log_temperature.exp().detach()
-        loss = (temperature * log_prob).mean() - value.mean()
+        value = self.critic(torch.cat([batch.observation, action], -1)).mean()  # of all critics
+        loss = self.log_temperature.exp().detach() * log_prob.mean() - value
         self._step("actor", loss)
         if config.stochastic:
             entropy = -float(log_prob.detach().mean())
             wanted = -0.5 * config.action_dim  # as RLPD has it
-            self.log_temperature.grad = (self.log_temperature.exp() * (entropy - wanted)).detach()
-            self.optimizers["temperature"].step()
+            self.optimizers["temperature"].step([(self.log_temperature.exp() * (entropy - wanted)).detach()])
         return {"actor_loss": float(loss.detach()), "residual": float((action - batch.base).detach().abs().mean())}
 
     def _step(self, name: str, loss: torch.Tensor) -> None:
         """Gradients of this part alone: an actor's loss goes through the critics, whose weights need none."""
         learnt = self._learnt[name]
-        for parameter, gradient in zip(learnt, torch.autograd.grad(loss, learnt), strict=True):
-            parameter.grad = gradient
-        nn.utils.clip_grad_norm_(learnt, self.config.grad_clip)
-        self.optimizers[name].step()
+        self.optimizers[name].step(torch.autograd.grad(loss, learnt))
         if name in self._averages:
             self._average(self._averages[name], learnt, 0)

@@ -15,7 +15,7 @@ from torch import nn
 from policies.atomic import replacing
 from policies.rl.config import to_dict
 from policies.rl.learner import Learner
-from policies.train_state import MOMENTS, ResumeError
+from policies.train_state import ResumeError
 
 STATE_NAME = "learner.safetensors"
 
@@ -31,10 +31,8 @@ def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
              for name, value in module.state_dict().items()}  # fmt: skip
     named["log_temperature"] = learner.log_temperature.data
     for name, optimizer in learner.optimizers.items():
-        for k, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
-            for key in (*MOMENTS, "step"):
-                if parameter in optimizer.state:
-                    named[f"adam.{name}.{key}.{k}"] = optimizer.state[parameter][key]
+        for key, values in optimizer.state.items():
+            named |= {f"adam.{name}.{key}.{k}": value for k, value in enumerate(values)}
     return named
 
 
@@ -67,10 +65,9 @@ def load_learner(path: Path, learner: Learner, demos: list[str]) -> list[dict]:
         module.load_state_dict({n.removeprefix(f"{part}."): v for n, v in tensors.items() if n.startswith(f"{part}.")})
     learner.log_temperature.data.copy_(tensors["log_temperature"])
     for name, optimizer in learner.optimizers.items():
-        for k, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
-            state = {key: tensors[f"adam.{name}.{key}.{k}"] for key in (*MOMENTS, "step")
-                     if f"adam.{name}.{key}.{k}" in tensors}  # fmt: skip
-            if state:
-                optimizer.state[parameter] = state
+        for key, values in optimizer.state.items():
+            for k, value in enumerate(values):
+                if (stored := tensors.get(f"adam.{name}.{key}.{k}")) is not None:  # older states: none before a step
+                    value.copy_(stored)
     learner.n_updates = about["n_updates"]
     return about["journal"]

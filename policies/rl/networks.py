@@ -120,11 +120,12 @@ class Actor(nn.Module):
             return bounded(base + self.scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
         log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
         u = mean + log_std.exp() * noise
-        log_normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2.0 * math.pi)
-        log_squash = 2.0 * (math.log(2.0) - u - functional.softplus(-2.0 * u))  # log(1 - tanh(u)^2), never log 0
-        return bounded(base + self.scale * torch.tanh(u), base), (log_normal - log_squash).sum(-1)
+        # of the normal density and of the squashing, log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)), never log 0
+        log_prob = 2.0 * (u + functional.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
+        constant = (2.0 * math.log(2.0) + 0.5 * math.log(2.0 * math.pi)) * raw.shape[-1] / 2
+        return bounded(base + self.scale * torch.tanh(u), base), log_prob.sum(-1) - constant
 
 
 def bounded(action: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
     """Actions (b, a) inside -1..1, but never cut below what the base does by itself: no residual changes nothing."""
-    return torch.minimum(torch.maximum(action, base.clamp(max=-1.0)), base.clamp(min=1.0))
+    return action.clamp(base.clamp(max=-1.0), base.clamp(min=1.0))
