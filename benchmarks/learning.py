@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.learning_g1 import g1
 from benchmarks.learning_gate import false_promotions
 from benchmarks.learning_rac import rac
 from benchmarks.learning_residual import STEPS, Results, against_ppo, n_step, residual
@@ -71,7 +72,7 @@ def hil() -> Results:
 
 MEASURES: dict[str, Callable[[], Results]] = {
     "gate": false_promotions, "speed": learner_speed, "residual": residual, "ppo": against_ppo, "hil": hil, "rac": rac,
-    "scratch": from_scratch, "nstep": n_step,
+    "g1": g1, "scratch": from_scratch, "nstep": n_step,
 }  # fmt: skip
 
 
