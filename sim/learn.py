@@ -10,6 +10,7 @@ or killed, the same command goes on where it was.
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--steps", type=int, default=30_000, help="of the robot, one per camera frame (%(default)s)")
     parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
+    parser.add_argument("--limit", type=float, default=math.inf, metavar="S", help="cut an episode of learning off "
+                        "after so many seconds, as who sees that it is stuck; by default with the task's own")
     parser.add_argument("--operator", action="store_true", help="a scripted person intervenes (arm_insert)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="nothing acts here: learn from what the "
@@ -67,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the steps were made and learnt from."""
+    if not args.limit > 0.0:
+        raise ValueError(f"--limit {args.limit}; allowed: seconds above 0; leave it out for the task's own")
     if args.demos >= FIRST_SEED or args.demos < 0 or args.steps < 1:
         raise ValueError(f"--demos {args.demos} --steps {args.steps}; allowed: 0 to {FIRST_SEED - 1}, and 1 and more")
     torch.set_num_threads(1)  # sums of several threads depend on how many there are
@@ -154,7 +159,8 @@ class _Run:
         env = self._acting
         with self._folder.claimed() as number:
             published = load_weights(self._folder.path, env.about)
-            episode = explore(env, self._config, published, FIRST_SEED + number, self._operator)
+            seed = FIRST_SEED + number
+            episode = explore(env, self._config, published, seed, self._operator, self._args.limit)
             self._folder.write(number, episode)
         return len(episode)
 

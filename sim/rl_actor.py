@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ PERSON = SEGMENTS.index("teleop")
 
 
 def explore(
-    env: RlEnv, config: RlConfig, published: Published, seed: int, operator: Operator | None = None
-) -> RlEpisode:
-    """One episode for the learner, in the world of `seed`; an operator may intervene."""
+    env: RlEnv, config: RlConfig, published: Published, seed: int, operator: Operator | None = None,
+    limit_s: float = np.inf,
+) -> RlEpisode:  # fmt: skip
+    """One episode for the learner, in the world of `seed`, cut off at `limit_s`; an operator may intervene."""
     explorer = Explorer(config, published, seed)
     observation, base = env.reset(seed)
     if operator is not None:
@@ -32,6 +34,8 @@ def explore(
     while True:
         told = None if operator is None else operator.command(env)
         step = env.step(explorer.act(observation, base)) if told is None else env.step_person(told[0])
+        if env.task.world.time >= limit_s and not step.terminated:
+            step = replace(step, truncated=True)
         observation, base = step.observation, step.base
         if builder.add(step, POLICY if told is None else told[1]):
             return builder.episode()

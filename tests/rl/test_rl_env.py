@@ -106,6 +106,8 @@ def test_exploring_is_a_function_of_seed_and_weights(env, tmp_path):
     published = load_weights(tmp_path)
     first, second = (explore(env, learner.config, published, 11) for _ in range(2))
     assert np.array_equal(first.action, second.action) and first.end == second.end
+    cut = explore(env, learner.config, published, 11, limit_s=0.5)
+    assert cut.end == "truncated" and np.array_equal(cut.action, first.action[: len(cut)]) and len(cut) == 9
     assert not np.array_equal(first.action[:5], first.base[:5])
 
 
