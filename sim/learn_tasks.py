@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ def corrected(rig: Rig) -> tuple[tuple[int, ...], np.ndarray]:
 
 
 def make_bench(task: str, base: str, run: str = "", noise: bool = True, eyes: Path | None = None) -> Bench:
-    """`base`: a checkpoint's folder, which also makes the observation; or scripted:MILLIMETRES or none. With those the
-    checkpoint `eyes` makes the observation, without one the state is observed.
+    """`base`: a checkpoint's folder, which also makes the observation; or scripted:MILLIMETRES[,PACE] or none. With
+    those the checkpoint `eyes` makes the observation, without one the state is observed.
 
     Raises:
         ValueError: the task, the base or a checkpoint cannot be used.
@@ -60,16 +61,21 @@ def make_bench(task: str, base: str, run: str = "", noise: bool = True, eyes: Pa
     if not isinstance(world, ArmInsertTask):
         raise ValueError(f"--base {base} with --task {task}; allowed: a checkpoint's folder; "
                          f"{base.partition(':')[0]} is for arm_insert")
-    drives = NoBase() if base == NO_BASE else BiasedInsertBase(world, scripted_error(base))
+    drives = NoBase() if base == NO_BASE else BiasedInsertBase(world, *scripted(base))
     if eyes is None:
         return Bench(RlEnv(world, drives, InsertState(world), rates, ranges, run), spec.make_expert, lambda: None)
     sees = Eyes(world, eyes)
     return Bench(RlEnv(world, drives, sees, rates, ranges, run), spec.make_expert, sees.close)
 
 
-def scripted_error(base: str) -> float:
-    """m, of scripted:MILLIMETRES."""
+def scripted(base: str) -> tuple[float, float]:
+    """Error, m, and pace of scripted:MILLIMETRES or scripted:MILLIMETRES,PACE."""
+    error, _, pace = base.removeprefix(SCRIPTED).partition(",")
     try:
-        return 1e-3 * float(base.removeprefix(SCRIPTED))
+        numbers = 1e-3 * float(error), float(pace or 1.0)
     except ValueError:
-        raise ValueError(f"--base {base}; allowed: scripted:MILLIMETRES, as in scripted:3.4") from None
+        numbers = math.nan, math.nan
+    if not (0.0 <= numbers[0] < math.inf and 0.0 < numbers[1] <= 1.0):
+        raise ValueError(f"--base {base}; allowed: scripted:MILLIMETRES, as in scripted:3.4, or "
+                         "scripted:MILLIMETRES,PACE with a pace above 0 up to 1, as in scripted:4,0.5")
+    return numbers

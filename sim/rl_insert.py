@@ -58,9 +58,11 @@ class NoBase:
 class BiasedInsertBase:
     """Ten points at a time: over where it takes the hole to be, then down there, whatever happens."""
 
-    def __init__(self, task: ArmInsertTask, error_m: float) -> None:
-        self._task, self._error = task, error_m
-        self.name = f"scripted insert, {1000 * error_m:g} mm off"
+    def __init__(self, task: ArmInsertTask, error_m: float, pace: float = 1.0) -> None:
+        """`pace`: of the demonstrator's. A slow one makes more of the steps, with the reward farther from what earns
+        it."""
+        self._task, self._error, self._pace = task, error_m, pace
+        self.name = f"scripted insert, {1000 * error_m:g} mm off" + (f", pace {pace:g}" if pace != 1.0 else "")
 
     def begin(self, seed: int) -> None:
         """It keeps nothing between chunks."""
@@ -77,7 +79,7 @@ class BiasedInsertBase:
         lever = hand_R.T @ (tip - reference[:3])
         position = hole + np.array([0.0, 0.0, height]) - wanted_R @ lever
         quat = rotations.from_matrix(wanted_R)
-        hand, rig = Hand(reference, 0.7 * PACE), task.rig
+        hand, rig = Hand(reference, 0.7 * PACE * self._pace), task.rig
         ticks = round(rig.camera_dt / rig.reference_dt)
         return np.array([[hand.move(position, quat, CLOSED, rig.reference_dt) for _ in range(ticks)][-1]
                          for _ in range(CHUNK)])  # fmt: skip

@@ -62,6 +62,7 @@ def test_actor_and_learner_apart_do_what_they_do_together(tmp_path):
 
 @pytest.mark.parametrize(("words", "says"), [
     (("--base", "scripted:x"), "allowed: scripted:MILLIMETRES"),
+    (("--base", "scripted:4,0"), "a pace above 0 up to 1"),
     (("--base", "scripted:3", "--task", "arm_pick"), "scripted is for arm_insert"),
     (("--base", "nowhere"), "is no checkpoint"),
     (("--demos", "5000"), "--demos 5000"),
