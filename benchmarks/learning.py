@@ -17,9 +17,9 @@ import numpy as np
 from benchmarks.learning_g1 import g1
 from benchmarks.learning_gate import false_promotions
 from benchmarks.learning_rac import rac
-from benchmarks.learning_residual import STEPS, Results, against_ppo, n_step, residual
-from benchmarks.learning_runs import FINAL, RUNS, SEEDS, TRIALS, curve, learn, success, tried
-from benchmarks.learning_scratch import sac_success
+from benchmarks.learning_residual import against_ppo, n_step, residual
+from benchmarks.learning_runs import FINAL, RUNS, SEEDS, SELDOM, TRIALS, Results, curve, learn, tried
+from benchmarks.learning_scratch import from_scratch
 from benchmarks.learning_speed import learner_speed
 from policies.rl.curve import Line, write
 from policies.rl.run import RunFolder
@@ -28,18 +28,7 @@ from sim.rl_actor import demonstrate
 
 OUT = Path("build/bench-learning.json")
 HIL_STEPS = 9_000
-SELDOM = ("--evaluate-every", "2000", "--episodes", "20")  # where nothing succeeds at first, which takes time to see
 LAST_EPISODES = 50
-
-
-def from_scratch() -> Results:
-    """As many steps without a base: the learner on the same demonstrations, and SAC; the best of each one's seeds."""
-    runs = [learn(f"scratch-{k}", "--base", "none", "--seed", str(k), "--steps", str(STEPS), *SELDOM)
-            for k in SEEDS]  # fmt: skip
-    ours = [success("none", run) for run in runs]
-    sizes = RunFolder(runs[0]).read()[0]
-    sac = [sac_success(k, STEPS, sizes.hidden_dim, sizes.batch_size, sizes.gamma, FINAL) for k in SEEDS]
-    return {"rl_from_scratch_success": {"value": max(ours), "peer": f"demonstrations {ours}, SAC {sac}"}}
 
 
 def demonstrator_steps() -> float:

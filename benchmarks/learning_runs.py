@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from policies.atomic import replace_file
 from policies.rl.weights import load_weights
@@ -19,7 +20,9 @@ SEEDS = (0, 1, 2)  # of the learner
 TRIALS = 100
 FINAL = range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS)
 WORTH = 0.9  # success whose steps are counted
+SELDOM = ("--evaluate-every", "2000", "--episodes", "20")  # where nothing succeeds at first, which takes time to see
 Points = list[tuple[int, int, int]]  # (steps, successes, trials)
+Results = dict[str, dict[str, Any]]
 
 
 def learn(name: str, *words: str) -> Path:
