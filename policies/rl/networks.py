@@ -13,7 +13,7 @@ from torch.nn import functional
 from policies.rl.config import RlConfig
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-SEEN_MAX = 5.0  # standardised; far out is far out
+SEEN_MAX = 5.0  # whitened; far out is far out
 
 
 class EnsembleMlp(nn.Module):
@@ -73,22 +73,22 @@ class Actor(nn.Module):
         )
         self.rung: torch.Tensor  # the part of the scale in use, 0..1; see policies/rl/ladder.py
         self.register_buffer("rung", torch.ones(()))
-        self.centre: torch.Tensor | None  # (o,) and spread (o,) of observations as they come; None: of scale already
-        self.spread: torch.Tensor | None
-        self.standardise(None, None)
+        self.centre: torch.Tensor | None  # (o,) of observations as they come; None: `forward` takes them so
+        self.axes: torch.Tensor | None  # (o, o), what of them is seen
+        self.whiten(None, None)
         if not config.stochastic:
             nn.init.zeros_(self.net.weights[-1])
 
-    def standardise(self, centre: torch.Tensor | None, spread: torch.Tensor | None) -> None:
-        """From now on by these (o,)."""
+    def whiten(self, centre: torch.Tensor | None, axes: torch.Tensor | None) -> None:
+        """From now on by these; see policies/rl/whitening.py."""
         self.register_buffer("centre", centre)
-        self.register_buffer("spread", spread)
+        self.register_buffer("axes", axes)
 
-    def standardised(self, observation: torch.Tensor) -> torch.Tensor:
+    def whitened(self, observation: torch.Tensor) -> torch.Tensor:
         """Observations (..., o) as they come, as `forward` takes them."""
-        if self.centre is None or self.spread is None:
+        if self.centre is None or self.axes is None:
             return observation
-        return ((observation - self.centre) / self.spread).clamp(-SEEN_MAX, SEEN_MAX)
+        return ((observation - self.centre) @ self.axes).clamp(-SEEN_MAX, SEEN_MAX)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -99,7 +99,7 @@ class Actor(nn.Module):
         self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Total actions (b, a) and their log-probabilities (b,), 0 for a deterministic actor; observations (b, o)
-        standardised.
+        whitened.
 
         `noise` (b, a) standard normal; None gives the action that is deployed.
         """

@@ -41,9 +41,9 @@ from policies.rl.ladder import rung_after
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
+from policies.rl.whitening import whitening
 
 SCALED = "state"  # the observation whose numbers are scaled by hand
-SPREAD_MIN = 1e-3  # of what hardly changes in demonstrations
 RUN_NAME, LOG_NAME, LOCK_NAME = "run.json", "log.jsonl", "learner.lock"
 
 
@@ -147,9 +147,9 @@ class LearnerRun:
         demos = sorted(folder.demos.glob(f"*{SUFFIX}"))
         demonstrated = [self._checked(path) for path in demos]
         if demos and self.about.observation != SCALED:
-            self._standardise(np.concatenate([episode.observation for episode in demonstrated]))
+            self.learner.actor.whiten(*whitening(np.concatenate([episode.observation for episode in demonstrated])))
         for episode in demonstrated:
-            self.learner.replay.add(self._standardised(episode))
+            self.learner.replay.add(self._whitened(episode))
         self._demos = [path.name for path in demos]
         if (folder.path / STATE_NAME).exists():
             self._resume()
@@ -166,16 +166,10 @@ class LearnerRun:
             if not path.exists():
                 raise RunError(f"{path} is gone, but the learner has learnt from it; allowed: all episodes of the run; "
                                "put it back or start a new run")  # fmt: skip
-            self.learner.replay.add(self._standardised(load_episode(path)))
+            self.learner.replay.add(self._whitened(load_episode(path)))
 
-    def _standardise(self, observations: np.ndarray) -> None:
-        """By what the demonstrations (n, o) have seen. What a frozen net makes of pictures has no scale of its own: a
-        millimetre is a hundredth of it, on top of what never changes."""
-        spread = np.maximum(observations.std(0), SPREAD_MIN)
-        self.learner.actor.standardise(torch.from_numpy(observations.mean(0)), torch.from_numpy(spread))
-
-    def _standardised(self, episode: RlEpisode) -> RlEpisode:
-        seen = self.learner.actor.standardised(torch.from_numpy(episode.observation))
+    def _whitened(self, episode: RlEpisode) -> RlEpisode:
+        seen = self.learner.actor.whitened(torch.from_numpy(episode.observation))
         return replace(episode, observation=seen.numpy())
 
     def poll(self) -> int:
@@ -193,7 +187,7 @@ class LearnerRun:
             (self.folder.refused / f"{path.name}.txt").write_text(f"{error}\n")
             print(f"refused {path.name}: {error}", flush=True)
             return False
-        measured = self.learner.learn(self._standardised(episode))
+        measured = self.learner.learn(self._whitened(episode))
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
                 "end": episode.end, "seed": episode.seed, "rung": episode.rung,
                 "weights_version": episode.weights_version, "updates": self.learner.n_updates,

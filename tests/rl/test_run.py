@@ -159,7 +159,7 @@ def test_a_run_of_another_config_or_base_is_refused(tmp_path):
         load_weights(tmp_path / "empty")
 
 
-def test_what_pictures_are_made_into_is_standardised_by_the_demonstrations(tmp_path):
+def test_what_pictures_are_made_into_is_whitened_by_the_demonstrations(tmp_path):
     """The actor takes observations as they come, also elsewhere; the state is scaled by hand."""
     folder, scaled = RunFolder(tmp_path / "seen"), RunFolder(tmp_path / "state")
     rng = np.random.default_rng(0)
@@ -172,11 +172,11 @@ def test_what_pictures_are_made_into_is_standardised_by_the_demonstrations(tmp_p
     run = LearnerRun(folder)
     rows = run.learner.replay._rows[:31, :3]
     assert torch.allclose(rows.mean(0), torch.zeros(3), atol=1e-2)
-    assert torch.allclose(rows.std(0), torch.ones(3), atol=0.05)
+    assert torch.allclose(rows.T @ rows / 31, torch.eye(3), atol=0.05)
     folder.write(0, dataclasses.replace(episode(25, seed=1), about=run.about, observation=raw[:26]))
     run.poll()
     actor, again = load_weights(folder.path).actor, LearnerRun(folder).learner
-    seen = actor.standardised(torch.from_numpy(raw))
+    seen = actor.whitened(torch.from_numpy(raw))
     assert torch.equal(seen, rows) and torch.equal(again.replay._rows, run.learner.replay._rows)
     wanted = actor(seen[3:4], torch.from_numpy(demo.base[3:4]))[0][0]
     assert np.array_equal(act(actor, raw[3], demo.base[3]), wanted.detach())
