@@ -13,7 +13,7 @@ from torch.nn import functional
 from policies.rl.config import RlConfig
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-SEEN_MAX = 5.0  # whitened; far out is far out
+SEEN_MAX = 10.0  # whitened; far out is far out
 
 
 class EnsembleMlp(nn.Module):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-SPREAD_MIN = 1e-3  # of a number that hardly changes
-VARIANCE_MIN = 0.05  # of a direction that is shown; what does not hang together has 1
+SPREAD_MIN = 1e-2  # of a number that hardly changes
+VARIANCE_MIN = 0.02  # of a direction that is shown; what does not hang together has 1
 
 
 def whitening(observations: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
