@@ -22,11 +22,11 @@ from sim.rl_ppo import Collector
 
 PICTURES = Path("build/policies/arm_insert/base")  # README "Measured" makes it
 SCRIPTED, HARD = "scripted:3.3", "scripted:5.5,0.4"  # 40-60 % and below 20 % by themselves, the hard one slow
-STEPS, HARD_STEPS, PPO_STEPS = 1_500, 2_500, 100_000
+STEPS, HARD_STEPS, PPO_STEPS = 1_200, 2_500, 100_000
 SEEN = ("--steps", "8000", "--evaluate-every", "1000")
 # Where the observation is small, demonstrations make up for a warm-up, and updates cost less than steps.
-EAGER = ("--set", "warmup_steps=200", "updates_per_step=8")
-STATE = ("--steps", str(STEPS), "--evaluate-every", "125", *EAGER)
+EAGER = ("--set", "warmup_steps=100", "updates_per_step=16")
+STATE = ("--steps", str(STEPS), "--evaluate-every", "100", *EAGER)
 DITHER = 0.2
 PPO_TRIALS = 50
 PPO_SEED = 50_000  # of PPO's worlds
