@@ -48,7 +48,7 @@ def tried(base: str, run: Path | None = None, noise: float = 0.0) -> list[tuple[
     bench = make_bench("arm_insert", base)
     try:
         acts = "base" if published is None else published.sha256[:16]
-        about = f"{bench.env.base.name[:16]}-{acts}-{noise:g}-{TRIALS}".replace(" ", "-")
+        about = f"{bench.env.base.name}-{acts}-{noise:g}-{TRIALS}".replace(" ", "-")
         path = RUNS / "trials" / f"{about}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
