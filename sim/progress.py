@@ -92,7 +92,7 @@ EYES = {
     "arm_pick": PICK,
     "arm_pick_tight": PICK,
     "arm_insert": Eye(insert, closer_m=0.001, farther_m=0.01, patience_s=1.2, back_m=0.02, aim_m=0.0004),
-    "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=2.0, back_m=0.08, aim_m=0.004),
+    "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=3.0, back_m=0.08, aim_m=0.004),
 }
 
 
