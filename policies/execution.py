@@ -85,7 +85,9 @@ class ChunkExecution:
         plans = self._plans
         if not len(executed.chunk_stamps_ns) or executed.chunk_stamps_ns[-1] == 0:  # no chunk is being executed
             plans.clear()
-        times_ns = observation.stamp_ns + self._offsets_ns
+        speed = self.speed(latency_s)
+        stretched_ns = self._offsets_ns if speed == 1.0 else np.round(self._offsets_ns / speed).astype(np.int64)
+        times_ns, due_ns = observation.stamp_ns + stretched_ns, observation.stamp_ns + self._offsets_ns
         counts_ns = observation.stamp_ns + round(latency_s * 1e9)
         prefix = None
         if self.mode == REALTIME_CHUNKING and plans:
@@ -93,14 +95,15 @@ class ChunkExecution:
         done = answer(self.policy, observation, prefix)
         if done.chunk is None:
             return done
-        chunk = self._slowed(done.chunk, self.speed(latency_s))
-        plans.append(_Plan(counts_ns, times_ns, chunk))
-        return replace(done, chunk=self._ensemble(plans) if self.mode == TEMPORAL_ENSEMBLING else chunk)
+        plans.append(_Plan(counts_ns, times_ns, done.chunk))
+        if self.mode == TEMPORAL_ENSEMBLING:
+            return replace(done, chunk=self._ensemble(plans, due_ns))
+        return done if speed == 1.0 else replace(done, chunk=plans[-1].at(due_ns, self._channels))
 
     def speed(self, latency_s: float) -> float:
-        """Of playing chunks that count so long after their observation. With temporal ensembling it is 1 up to QUICK_S
-        and less beyond: the way that is gone until the next one counts, latency and period, stays the same."""
-        if self.mode != TEMPORAL_ENSEMBLING:
+        """Of playing chunks that count so long after their observation: 1 up to QUICK_S and less beyond, so that the
+        way that is gone until the next one counts, latency and period, stays the same. 1 for `latest`."""
+        if self.mode == LATEST:
             return 1.0
         return (QUICK_S + PERIOD_S) / (max(latency_s, QUICK_S) + PERIOD_S)
 
@@ -115,22 +118,15 @@ class ChunkExecution:
         soft = np.where(times_ns <= plan.times_ns[-1], _smoothstep(left_s / SOFT_S), 0.0)
         return ActionPrefix(actions, np.where(times_ns <= certain_ns, 1.0, soft))
 
-    def _slowed(self, chunk: np.ndarray, speed: float) -> np.ndarray:
-        """(n, a) at the same times: as far as the chunk has come at `speed`, 1: itself."""
-        if speed == 1.0:
-            return chunk
-        seen_ns = np.round(speed * self._offsets_ns).astype(np.int64)
-        return interpolated(seen_ns, self._offsets_ns, chunk, self._channels)
-
-    def _ensemble(self, plans: deque[_Plan]) -> np.ndarray:
-        """(n, a) the weighted mean at the newest plan's times of all that reach so far."""
+    def _ensemble(self, plans: deque[_Plan], times_ns: np.ndarray) -> np.ndarray:
+        """(n, a) the weighted mean at times (n,) of all that reach so far."""
         newest = plans[-1]
-        total, weights = np.zeros_like(newest.actions), np.zeros((len(newest.times_ns), 1))
+        total, weights = np.zeros_like(newest.actions), np.zeros((len(times_ns), 1))
         for plan in plans:
-            weight = self._weight(plan, newest.times_ns)[:, None]
+            weight = self._weight(plan, times_ns)[:, None]
             if plan is newest:
                 weight = np.maximum(weight, 1e-9)  # where no other speaks
-            total += weight * align(plan.at(newest.times_ns, self._channels), newest.actions[0], self._channels)
+            total += weight * align(plan.at(times_ns, self._channels), newest.actions[0], self._channels)
             weights += weight
         return renormalise(total / weights, self._channels)
 
