@@ -19,7 +19,8 @@ Record = Callable[[int, Path], dict]  # the episode of a seed into a folder; its
 @dataclass(frozen=True)
 class Method:
     """`style`: how the person helps the policy, empty: demonstrates instead. `segments`: what is learnt from and how
-    often, as `retake train` takes it; `hands`: the segments in a person's hands that are."""
+    often, as `retake train` takes it; `hands`: the segments in a person's hands, which count as their frames. Nothing
+    is learnt of a rewind: it retraces how the policy has strayed, where demonstrations lead the other way."""
 
     name: str
     style: str
@@ -34,7 +35,7 @@ class Method:
 
     def spent(self, metas: Iterable[dict], task: str) -> dict[str, Any]:
         """What a person has put into episodes, as the ledger has it: minutes that they drove, of those that they were
-        there, and camera frames by segment; `taught`: the frames in their hands that are learnt from."""
+        there, and camera frames by segment; `taught`: the frames in their hands."""
         ended = [meta for meta in metas if meta["outcome"] != "aborted"]
         kept = promote.spent([meta for meta in ended if meta["outcome"] != "discarded"], task)["frames"]
         taught = sum(kept.get(name, 0) for name in self.hands)
@@ -48,7 +49,7 @@ def _demonstrated(demonstrator: Demonstrator, seed: int, root: Path) -> dict:
 METHODS = {
     method.name: method
     for method in (
-        Method("rac", RAC, "untouched,rewind:2,recovery:2,correction:2", ("rewind", "recovery", "correction")),
+        Method("rac", RAC, "untouched,recovery:2,correction:2", ("rewind", "recovery", "correction")),
         Method("hg-dagger", HG_DAGGER, "untouched,correction:2", ("correction",)),
         Method("demos", "", "untouched,teleop", ("teleop",)),
     )
