@@ -132,7 +132,8 @@ class Teleoperator:
         return self.phase in (Phase.DONE, Phase.GAVE_UP)
 
     def act(self, desk: Desk, sight: Sight, task: Any) -> None:
-        """What the hands do at this tick. `task`: the scene as it is to be seen."""
+        """What the hands do at this tick. `task`: the scene as it is to be seen, the same object at every tick: the
+        demonstrator keeps it."""
         progress = self._eye.look(task, sight.measured)
         if self.phase is Phase.WATCH:
             self._watch(desk, sight, progress)

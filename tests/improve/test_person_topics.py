@@ -84,6 +84,7 @@ def test_a_person_goes_back_and_corrects_over_topics(graph):
             person.hold_rewind(0.02, speed)
 
     seen = SimpleNamespace(truth=None, off=None)
+    alive = SimpleNamespace()  # the demonstrator keeps it and looks at it again
 
     def scene() -> SimpleNamespace:
         """The truth comes ten times a second; in between, a cube between the fingers moves with the hand."""
@@ -94,9 +95,9 @@ def test_a_person_goes_back_and_corrects_over_topics(graph):
             seen.truth, seen.off = truth, position - person.poses[then][:3]
         if person.pose[7] < 0.6 and np.linalg.norm(seen.off) < 0.03:
             position = person.pose[:3] + seen.off
-        cube = SimpleNamespace(position=position, quat_xyzw=np.array(truth["cube_quat_xyzw"]))
-        drawn = SimpleNamespace(half=truth["cube_half"], bin_position=np.array(truth["bin_position"]))
-        return SimpleNamespace(cube=cube, scene=drawn)
+        alive.cube = SimpleNamespace(position=position, quat_xyzw=np.array(truth["cube_quat_xyzw"]))
+        alive.scene = SimpleNamespace(half=truth["cube_half"], bin_position=np.array(truth["bin_position"]))
+        return alive
 
     try:
         person.new_world()
