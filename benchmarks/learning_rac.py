@@ -10,30 +10,20 @@ seed after the other, so that a run that is cut short has whole seeds.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning_runs import SEEDS, TRIALS, retake, train, wins
 from policies.paired import Paired, pair
-from sim import parallel
-from sim.evaluation import ResultFile, settings_of
-from sim.tasks import HELD_OUT_SEED
 
 RUNS = Path("build/learning/rac")
+EVALUATIONS = RUNS / "evaluations"
 EYES = Path("build/policies/arm_pick/diffusion")  # whose encoders see, frozen; README "Measured" makes it
 TASK = "arm_pick_tight"
 DEMOS, FIRST_DEMO = 120, 1_000
 BASE_STEPS, STEPS = 2_400, 1_000
 ROUNDS, FRAMES = 3, 600  # per round: some 10 demonstrations
-SEEDS = (0, 1, 2)
-TRIALS = 100
 METHODS = ("rac", "hg-dagger", "demos")
-
-
-def retake(*words: object) -> None:
-    """One command, which goes on where it was interrupted."""
-    subprocess.run([sys.executable, "-m", "retake.cli", *map(str, words)], check=True)
 
 
 def base() -> Path:
@@ -41,12 +31,7 @@ def base() -> Path:
     if not EYES.is_dir():
         raise ValueError(f"{EYES} is missing; make it with the commands for arm_pick in README's 'Measured'")
     retake("collect", "--task", TASK, "--episodes", DEMOS, "--seed", FIRST_DEMO, "--out", RUNS / "demos")
-    folder = RUNS / "base"
-    if not (folder / "policy.json").exists():
-        resume = ["--resume"] if (folder / "training.safetensors").exists() else []
-        retake("train", "--data", RUNS / "demos", "--out", folder, "--policy", "flow", "--start", EYES,
-               "--freeze-encoders", "--steps", BASE_STEPS, "--validation", 0, "--threads", 1, *resume)  # fmt: skip
-    return folder
+    return train(RUNS / "base", RUNS / "demos", "flow", EYES, BASE_STEPS)
 
 
 def improved(method: str, seed: int) -> Path:
@@ -55,15 +40,6 @@ def improved(method: str, seed: int) -> Path:
     retake("improve", "--base", RUNS / "base", "--data", RUNS / "demos", "--out", out, "--method", method, "--rounds",
            ROUNDS, "--frames", FRAMES, "--steps", STEPS, "--seed", seed, "--gate", 0, "--threads", 1)  # fmt: skip
     return out
-
-
-def wins(policy: Path) -> dict[int, bool]:
-    """Success by world."""
-    settings, seeds = settings_of(str(policy)), range(HELD_OUT_SEED, HELD_OUT_SEED + TRIALS)
-    result = ResultFile(RUNS / "evaluations", settings)
-    for line, film in parallel.in_processes(settings, result.missing(seeds), "none", 1):
-        result.add(line, film)
-    return {seed: result.lines[seed]["outcome"] == "success" for seed in seeds}
 
 
 def spent(run: Path) -> dict[str, float]:
@@ -79,14 +55,14 @@ def spent(run: Path) -> dict[str, float]:
 
 def rac() -> dict[str, dict[str, Any]]:
     """All worlds of all training seeds as pairs; the least gain and the greatest p-value over both baselines."""
-    before = wins(base())
+    before = wins(base(), EVALUATIONS)
     found: dict[str, dict[tuple[int, int], bool]] = {method: {} for method in METHODS}
     cost: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     for seed in SEEDS:
         for method in METHODS:
             run = improved(method, seed)
             cost[method].append(spent(run))
-            found[method] |= {(seed, k): won for k, won in wins(run / f"round-{ROUNDS}/policy").items()}
+            found[method] |= {(seed, k): won for k, won in wins(run / f"round-{ROUNDS}/policy", EVALUATIONS).items()}
     rate = {method: 100 * sum(each.values()) / len(each) for method, each in found.items()}
     against: dict[str, Paired] = {method: pair(found[method], found["rac"]) for method in METHODS[1:]}  # type: ignore[arg-type]
     back = sum(each["rewind"] + each["recovery"] for each in cost["rac"])

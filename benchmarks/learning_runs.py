@@ -1,5 +1,5 @@
-"""Runs of `retake learn` in build/learning, which go on where they were interrupted, and what they are worth on worlds
-that no run has learnt from."""
+"""Runs of retake's commands in build/learning, which go on where they were interrupted, and what they are worth on
+worlds that no run has learnt from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 from policies.atomic import replace_file
 from policies.rl.weights import load_weights
+from sim import parallel
+from sim.evaluation import ResultFile, settings_of
 from sim.learn_tasks import make_bench
 from sim.rl_actor import evaluate
 from sim.tasks import HELD_OUT_SEED
@@ -25,11 +27,34 @@ Points = list[tuple[int, int, int]]  # (steps, successes, trials)
 Results = dict[str, dict[str, Any]]
 
 
+def retake(*words: object) -> None:
+    """One command, which goes on where it was interrupted."""
+    subprocess.run([sys.executable, "-m", "retake.cli", *map(str, words)], check=True)
+
+
 def learn(name: str, *words: str) -> Path:
     """The run of that name, finished."""
     out = RUNS / name
-    subprocess.run([sys.executable, "-m", "retake.cli", "learn", "--out", str(out), *words], check=True)
+    retake("learn", "--out", out, *words)
     return out
+
+
+def train(out: Path, data: Path, kind: str, start: Path, steps: int) -> Path:
+    """A policy of that kind that sees as `start` does, from demonstrations; finished."""
+    if not (out / "policy.json").exists():
+        resume = ["--resume"] if (out / "training.safetensors").exists() else []
+        retake("train", "--data", data, "--out", out, "--policy", kind, "--start", start, "--freeze-encoders",
+               "--steps", steps, "--validation", 0, "--threads", 1, *resume)  # fmt: skip
+    return out
+
+
+def wins(policy: Path, out: Path, workers: int = 1) -> dict[int, bool]:
+    """Success of a policy in the worlds of FINAL, each run once; the results are kept in `out`."""
+    settings = settings_of(str(policy))
+    result = ResultFile(out, settings)
+    for line, film in parallel.in_processes(settings, result.missing(FINAL), "none", workers):
+        result.add(line, film)
+    return {seed: result.lines[seed]["outcome"] == "success" for seed in FINAL}
 
 
 def curve(run: Path) -> Points:

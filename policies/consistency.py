@@ -25,8 +25,7 @@ class ConsistencyPolicy(GenerativePolicy):
     A prefix cannot guide a way of one step. Instead N_DRAWN chunks are drawn for the one encoded observation, the one
     nearest to the prefix is kept (the future that goes on from there, if there are several), and drawn to it. The mean
     of overlapping chunks is smoother where they meet (arm_pick, 50 seeds: accelerations there 1.0 against 1.5 times
-    those elsewhere, 47 against 45 successes), so that is its own way; where inference takes 150 ms longer it succeeds
-    less often (43 against 46).
+    those elsewhere, 47 against 45 successes), so that is its own way.
     """
 
     execution = TEMPORAL_ENSEMBLING
