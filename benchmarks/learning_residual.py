@@ -22,7 +22,7 @@ from sim.rl_ppo import Collector
 
 PICTURES = Path("build/policies/arm_insert/base")  # README "Measured" makes it
 SCRIPTED, HARD = "scripted:3.3", "scripted:5.5,0.4"  # 40-60 % and below 20 % by themselves, the hard one slow
-STEPS, HARD_STEPS, PPO_STEPS = 1_200, 2_500, 100_000
+STEPS, HARD_STEPS, PPO_STEPS = 4_000, 2_500, 100_000
 SEEN = ("--steps", "12000", "--evaluate-every", "2000", "--demos", "30", "--limit", "4", "--set", "residual_scale=0.3",
         "exploration_std=0.1", "warmup_steps=1000", "critic_only_updates=2000")  # fmt: skip
 # Where the observation is small, demonstrations make up for a warm-up, and updates cost less than steps.

@@ -23,13 +23,13 @@ class SpatialSoftmax(nn.Module):
     def __init__(self, height: int, width: int, n_keypoints: int) -> None:
         super().__init__()
         self.log_sharpness = nn.Parameter(torch.zeros(n_keypoints))
-        self.register_buffer("x", (torch.arange(width) + 0.5) * 2.0 / width - 1.0, persistent=False)
-        self.register_buffer("y", (torch.arange(height) + 0.5) * 2.0 / height - 1.0, persistent=False)
+        y, x = (((torch.arange(n) + 0.5) * 2.0 / n - 1.0) for n in (height, width))
+        self.register_buffer("places", torch.stack([x.repeat(height), y.repeat_interleave(width)]), persistent=False)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        sharpness = self.log_sharpness.exp()[:, None]
-        weight = torch.softmax(maps.flatten(2) * sharpness, dim=-1).unflatten(-1, maps.shape[-2:])
-        return torch.stack(((weight.sum(2) * self.x).sum(-1), (weight.sum(3) * self.y).sum(-1)), dim=-1)
+        # In the order in which channels_last has them in memory, positions first: two thirds of the time.
+        score = maps.permute(0, 2, 3, 1).flatten(1, 2) * self.log_sharpness.exp()  # (b, h w, k)
+        return (self.places @ torch.softmax(score, dim=1)).transpose(1, 2)
 
 
 class PatchEncoders(nn.Module):
@@ -45,7 +45,7 @@ class PatchEncoders(nn.Module):
             raise ValueError(f"pictures of {width}x{height}; allowed: multiples of {PATCH} for the encoder 'patch'")
         inside, outside = PATCH_WIDTH * cameras, n_keypoints * cameras
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3 * PATCH**2 * cameras, inside, 3, padding=1, groups=cameras), nn.ReLU(),
+            nn.Conv2d(3 * PATCH**2 * cameras, inside, 1, groups=cameras), nn.ReLU(),
             nn.Conv2d(inside, inside, 3, padding=1, groups=cameras), nn.ReLU(),
             nn.Conv2d(inside, outside, 1, groups=cameras),
         )  # fmt: skip

@@ -7,6 +7,7 @@ the sphere where their mean lies before scaling, and brought back to unit length
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -16,8 +17,10 @@ MINIMUM_HALF_RANGE = 0.05
 MINIMUM_HALF_RANGE_SQUEEZE = 5.0
 
 
+@cache
 def quaternion_groups(channels: tuple[str, ...]) -> list[list[int]]:
-    """Indices (x, y, z, w) of every complete quaternion among the channels."""
+    """Indices (x, y, z, w) of every complete quaternion among the channels. Looked for once: it took a tenth of a
+    millisecond of every observation."""
     index = {name: i for i, name in enumerate(channels)}
     parts = [name[: -len(".qx")] for name in channels if name.endswith(".qx")]
     wanted = [[f"{part}.{axis}" for axis in ("qx", "qy", "qz", "qw")] for part in parts]

@@ -181,8 +181,8 @@ class ChunkPolicy(nn.Module, ABC):
             ValueError: a camera is missing, or a picture or the state is not of the policy's shape.
         """
         cameras, size = self.config.cameras, (self.config.height, self.config.width, 3)
-        given = [(picture.shape, str(picture.dtype)) for picture in pictures]
-        if given != [(size, "uint8")] * len(cameras):
+        if [(picture.shape, picture.dtype) for picture in pictures] != [(size, np.uint8)] * len(cameras):
+            given = [(picture.shape, str(picture.dtype)) for picture in pictures]
             raise ValueError(f"{len(given)} pictures {', '.join(map(str, sorted(set(given))))}; allowed: "
                              f"{len(cameras)} of {size} uint8 RGB, of {', '.join(cameras)}; see `policies.frames`")
         if state.shape != (len(self.config.state_channels),):
