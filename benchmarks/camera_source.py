@@ -24,9 +24,9 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 
 from benchmarks.cameras import NAMES
-from retake import realtime
-from retake.camera_realsense import CameraRealsense
-from retake.conversions import time_message
+from retake.cameras.realsense import CameraRealsense
+from retake.ros import realtime
+from retake.ros.conversions import time_message
 from tests.cameras.software_camera import FPS, SoftwareCamera, SoftwareContext
 
 SIZE = (640, 480)

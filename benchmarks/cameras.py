@@ -22,9 +22,9 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
-from retake import qos, realtime
-from retake.conversions import stamp_ns
-from retake.doctor_machine import stolen_s
+from retake.doctor.machine import stolen_s
+from retake.ros import qos, realtime
+from retake.ros.conversions import stamp_ns
 
 NAMES = ("head", "left_wrist", "right_wrist")
 DOMAIN = 78  # a ROS domain of this bench's own

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from retake.doctor_machine import stolen_s
+from retake.doctor.machine import stolen_s
 
 BUILD = Path("build/bench")
 DOMAIN = "77"  # a ROS domain of the bench's own

@@ -21,8 +21,8 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import Rig
-from retake import conversions, qos
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
 
 STREAM_S = 0.01
 PATIENCE_S = 60.0

@@ -28,8 +28,8 @@ from benchmarks.camera_source import pictures
 from benchmarks.wire import _on_cpu_s
 from controllers.rigs import BIMANUAL_YAM as RIG
 from policies.episode_file import is_unfinished, read_messages, read_meta, repair
-from retake import qos, realtime
-from retake.wire import _HEADER, _STAMP, JointStateCodec
+from retake.ros import qos, realtime
+from retake.ros.wire import _HEADER, _STAMP, JointStateCodec
 
 BUILD = Path("build/bench/recording")
 DOMAIN = 75
@@ -109,8 +109,8 @@ def _source() -> Iterator[Source]:
 def _recorder(root: Path) -> subprocess.Popen:
     environment = os.environ | {"ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
                                 "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "retake.recorder", "--ros-args", "-r", f"__ns:=/{RIG.name}",
-                             "-p", f"root:={root}", "-p", f"robot:={RIG.name}"], env=environment,
+    return subprocess.Popen([sys.executable, "-m", "retake.recording.recorder", "--ros-args", "-r",
+                             f"__ns:=/{RIG.name}", "-p", f"root:={root}", "-p", f"robot:={RIG.name}"], env=environment,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

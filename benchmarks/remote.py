@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from retake.doctor_machine import stolen_s
+from retake.doctor.machine import stolen_s
 
 BUILD = Path("build/bench")
 ROUNDS, WARM_UPS = 1000, 20

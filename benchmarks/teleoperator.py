@@ -31,8 +31,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
 
 LEFT_ARM = slice(15, 22)
 HAND_Z = 2  # left_ee.z of the action

@@ -23,12 +23,11 @@ from rclpy.experimental import EventsExecutor
 from sensor_msgs.msg import JointState
 
 from controllers import g1
-from retake import qos
-from retake import unitree_idl as idl
-from retake import unitree_wire as wire
-from retake.doctor_machine import stolen_s
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.wire import JointStateCodec
+from retake.doctor.machine import stolen_s
+from retake.ros import qos
+from retake.ros.wire import JointStateCodec
+from retake.unitree import idl, wire
+from retake.unitree.dds import LOOPBACK, Bus
 
 BUILD = Path("build/bench")
 ROS_DOMAIN, DDS_DOMAIN = "79", 49  # of this bench's own
@@ -125,9 +124,9 @@ def _graph() -> Iterator[int]:
     """Robot, driver and controller as processes; yields the driver's process id."""
     wire_parameters = ["-p", f"dds_domain:={DDS_DOMAIN}"]
     nodes = {
-        "retake.whole_body_controller": [],
+        "retake.control.whole_body_controller": [],
         "sim.g1_wire": [*wire_parameters, "-p", "crew:=true"],
-        "retake.g1_driver": [*wire_parameters, "-p", "interface:=lo", "-p", "release:=true", "-p", "patience_s:=60.0"],
+        "retake.g1.driver": [*wire_parameters, "-p", "interface:=lo", "-p", "release:=true", "-p", "patience_s:=60.0"],
     }
     environment = os.environ | {"ROS_DOMAIN_ID": ROS_DOMAIN, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
                                 "OMP_NUM_THREADS": "1"}

@@ -23,6 +23,7 @@ class SpatialSoftmax(nn.Module):
     def __init__(self, height: int, width: int, n_keypoints: int) -> None:
         super().__init__()
         self.log_sharpness = nn.Parameter(torch.zeros(n_keypoints))
+        self.places: torch.Tensor  # (2, h w) x then y of each position
         y, x = (((torch.arange(n) + 0.5) * 2.0 / n - 1.0) for n in (height, width))
         self.register_buffer("places", torch.stack([x.repeat(height), y.repeat_interleave(width)]), persistent=False)
 

@@ -12,7 +12,7 @@ from controllers import g1
 from policies.checkpoint import load_checkpoint
 from policies.inference import answer
 from policies.observation import Observation
-from retake.camera_codec import to_jpeg
+from retake.cameras.codec import to_jpeg
 from sim.cameras import SPECTATOR, CameraRig
 from sim.g1_box import HELD_OUT_SEED
 from sim.g1_box_env import G1BoxEnv

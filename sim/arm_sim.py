@@ -17,11 +17,11 @@ from sensor_msgs.msg import JointState
 
 from controllers import arm
 from controllers.rigs import rig_of
-from retake import qos
-from retake.conversions import time_message
-from retake.realtime import WORLD
-from retake.spin import run
-from retake.wire import JointStateCodec
+from retake.ros import qos
+from retake.ros.conversions import time_message
+from retake.ros.realtime import WORLD
+from retake.ros.spin import run
+from retake.ros.wire import JointStateCodec
 from sim.arm_world import ArmWorld
 from sim.g1_sim_outputs import CLOCK_NS, Scene
 from sim.robot_sim import Lease, Parameters, RobotSim

@@ -17,11 +17,11 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from controllers.rigs import rig_of
-from retake.conversions import NS_PER_S
-from retake.diagnostics import Diagnostics
-from retake.parameters import declare
-from retake.realtime import WORLD
-from retake.spin import STEADY, run
+from retake.ros.conversions import NS_PER_S
+from retake.ros.diagnostics import Diagnostics
+from retake.ros.parameters import declare
+from retake.ros.realtime import WORLD
+from retake.ros.spin import STEADY, run
 from sim.dm_emulator import EmulatedArms
 from sim.g1_sim_outputs import Scene
 from sim.tasks import task_spec

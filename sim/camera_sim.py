@@ -16,13 +16,13 @@ from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray
 
-from retake import qos
-from retake.camera_codec import Intrinsics, to_jpeg
-from retake.camera_outputs import CameraOutputs
-from retake.conversions import time_message
-from retake.diagnostics import Diagnostics
-from retake.parameters import declare
-from retake.spin import run
+from retake.cameras.codec import Intrinsics, to_jpeg
+from retake.cameras.outputs import CameraOutputs
+from retake.ros import qos
+from retake.ros.conversions import time_message
+from retake.ros.diagnostics import Diagnostics
+from retake.ros.parameters import declare
+from retake.ros.spin import run
 from sim.cameras import CameraRig
 from sim.render_state import RenderStateError
 from sim.tasks import task_spec

@@ -15,9 +15,9 @@ import can
 import numpy as np
 
 from controllers import arm
-from retake import dm_motor
-from retake.dm_bus import open_bus
-from retake.dm_motor import ANSWER_OFFSET, DISABLED, ENABLED, LOST_COMMUNICATION, MOTOR_TYPES, Feedback, MotorType
+from retake.arms import dm_motor
+from retake.arms.dm_bus import open_bus
+from retake.arms.dm_motor import ANSWER_OFFSET, DISABLED, ENABLED, LOST_COMMUNICATION, MOTOR_TYPES, Feedback, MotorType
 from sim.arm_world import PHYSICS_DT, ArmWorld
 
 GRIPPER_CLOSED = 0.4  # rad of the gripper's motor where the fingers meet: unknown to the driver until it has homed

@@ -11,7 +11,7 @@ import numpy as np
 from controllers.authority_states import Provenance
 from controllers.rigs import Rig
 from policies.episode_file import EpisodeWriter, typestore
-from retake.camera_codec import optical_frame, to_jpeg
+from retake.cameras.codec import optical_frame, to_jpeg
 from sim.cameras import CameraRig
 
 EXPERT_ACTION = "expert_action"  # what the demonstrator wanted; `reference` is what was executed

@@ -10,8 +10,8 @@ from typing import Any
 from policies.atomic import replace_file
 from policies.statistics import format_rate
 from policies.trials import seconds_text
-from retake.report_charts import rates
-from retake.report_page import page, section, table, tile
+from retake.report.charts import rates
+from retake.report.page import page, section, table, tile
 from sim.evaluation_summary import difference_text, predicted_text
 
 NAME = "index.html"

@@ -25,10 +25,10 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from policies.atomic import replace_file
-from retake import qos
-from retake.diagnostics import Diagnostics
-from retake.parameters import declare
-from retake.spin import STEADY, run
+from retake.ros import qos
+from retake.ros.diagnostics import Diagnostics
+from retake.ros.parameters import declare
+from retake.ros.spin import STEADY, run
 from sim.tasks import task_spec
 
 TICK_S = 0.02

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from controllers import g1
-from retake.realtime import WORLD
-from retake.spin import run
-from retake.wire import DAMP
+from retake.ros.realtime import WORLD
+from retake.ros.spin import run
+from retake.ros.wire import DAMP
 from sim.g1_box import G1BoxTask
 from sim.g1_sim_outputs import Outputs
 from sim.g1_world import START_TIME_S, G1World

@@ -12,9 +12,9 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, String
 
 from controllers import g1
-from retake import qos
-from retake.conversions import time_message
-from retake.wire import ImuCodec, JointStateCodec
+from retake.ros import qos
+from retake.ros.conversions import time_message
+from retake.ros.wire import ImuCodec, JointStateCodec
 from sim.g1_world import G1World
 from sim.task_env import Task
 

@@ -3,7 +3,7 @@
 On DDS: what sim.g1_wire_robot says and hears, 500 Hz in real time, for g1_driver or any program written against
 Unitree's SDK. On ROS, for the graph around it and never for the driver: render_state (15 Hz), ground_truth/task
 (10 Hz), diagnostics; services sim/reset, sim/run, sim/gantry/hang, sim/gantry/lower, sim/gantry/remove; in: sim/remote
-(sensor_msgs/Joy: 4 axes lx ly rx ry, 16 buttons in the order of retake.unitree_remote.BUTTONS; let go 0.5 s after the
+(sensor_msgs/Joy: 4 axes lx ly rx ry, 16 buttons in the order of retake.unitree.remote.BUTTONS; let go 0.5 s after the
 last message). With `crew` somebody stands by: holds the robot after a reset, presses START and A, lets go when its
 motors hold it. A reset is a robot that was switched off: silence, then a state from the new world.
 """
@@ -20,14 +20,14 @@ from sensor_msgs.msg import Joy
 from std_srvs.srv import Trigger
 
 from controllers import g1
-from retake import qos
-from retake.conversions import NS_PER_S
-from retake.diagnostics import Diagnostics
-from retake.parameters import declare
-from retake.realtime import WORLD
-from retake.spin import STEADY, run
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.unitree_remote import BUTTONS, Remote
+from retake.ros import qos
+from retake.ros.conversions import NS_PER_S
+from retake.ros.diagnostics import Diagnostics
+from retake.ros.parameters import declare
+from retake.ros.realtime import WORLD
+from retake.ros.spin import STEADY, run
+from retake.unitree.dds import LOOPBACK, Bus
+from retake.unitree.remote import BUTTONS, Remote
 from sim.g1_box import G1BoxTask
 from sim.g1_sim_outputs import Scene
 from sim.g1_wire_robot import Build, WireRobot

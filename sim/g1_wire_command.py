@@ -18,9 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Joy
 from std_srvs.srv import Trigger
 
-from retake import qos
 from retake.errors import UserError
-from retake.unitree_remote import BUTTONS
+from retake.ros import qos
+from retake.unitree.remote import BUTTONS
 
 NAMESPACE = "/g1"
 FIND_S = 3.0

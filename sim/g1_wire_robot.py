@@ -16,11 +16,11 @@ import numpy as np
 
 from controllers import g1
 from controllers.g1_controller import Sensors
-from retake import unitree_rpc as rpc
-from retake.unitree_dds import Bus, Reader
-from retake.unitree_idl import BmsState_, LowCmd_, LowState_
-from retake.unitree_remote import Remote
-from retake.unitree_wire import ENABLE, SERIES, WireError, command_encoder, decode_command, motor_modes, state_encoder
+from retake.unitree import rpc
+from retake.unitree.dds import Bus, Reader
+from retake.unitree.idl import BmsState_, LowCmd_, LowState_
+from retake.unitree.remote import Remote
+from retake.unitree.wire import ENABLE, SERIES, WireError, command_encoder, decode_command, motor_modes, state_encoder
 from sim.g1_wire_walk import DAMP, StockWalk
 from sim.g1_wire_world import Motors, WireWorld
 

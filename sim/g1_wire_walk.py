@@ -13,7 +13,7 @@ import numpy as np
 
 from controllers import g1
 from controllers.g1_controller import G1Controller, Sensors
-from retake import unitree_rpc as rpc
+from retake.unitree import rpc
 from sim.g1_wire_world import Motors
 
 LIMP, DAMP, STAND, WALK = 0, 1, 4, 500  # FSM ids
@@ -88,7 +88,7 @@ class StockWalk:
         return self._posture
 
     def calls(self, clock: Callable[[], int]) -> dict[int, Call]:
-        """The api of LocoClient, for retake.unitree_rpc.Answerer; `clock()` gives now in ns."""
+        """The api of LocoClient, for retake.unitree.rpc.Answerer; `clock()` gives now in ns."""
 
         def get(value: Callable[[], Any]) -> Call:
             return lambda _: (rpc.OK, {"data": value()})

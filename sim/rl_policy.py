@@ -20,7 +20,7 @@ from policies.execution import ChunkExecution
 from policies.frames import decode_frame
 from policies.observation import Observation
 from policies.rl.observation import feature_dim, features
-from retake.camera_codec import to_jpeg
+from retake.cameras.codec import to_jpeg
 from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
 from sim.rollout import INFERENCE_FRAMES, LATENCY_S

@@ -19,13 +19,13 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from controllers.joint_command import JointCommand
-from retake import qos
-from retake.conversions import NS_PER_S, stamp_ns
-from retake.diagnostics import Diagnostics
-from retake.lockstep import Awaited
-from retake.parameters import declare
-from retake.spin import STEADY
-from retake.wire import DAMP, JointStateCodec
+from retake.ros import qos
+from retake.ros.conversions import NS_PER_S, stamp_ns
+from retake.ros.diagnostics import Diagnostics
+from retake.ros.lockstep import Awaited
+from retake.ros.parameters import declare
+from retake.ros.spin import STEADY
+from retake.ros.wire import DAMP, JointStateCodec
 from sim.task_env import Task
 
 MS = 1_000_000  # ns

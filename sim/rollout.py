@@ -22,7 +22,7 @@ from policies.executed import Executed
 from policies.inference import Answer
 from policies.observation import Observation
 from policies.predictor import Predictor
-from retake.camera_codec import to_jpeg
+from retake.cameras.codec import to_jpeg
 from sim.cameras import CameraRig
 from sim.control_loop import ControlLoop
 from sim.tasks import task_spec

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ROOT / "robot_ws/src/retake/retake"
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
 LINES_MAX = 250
 FORBIDDEN = {  # folder: top-level modules that its files must not import
     "controllers": {"rclpy", "torch", "mujoco", "policies", "sim", "retake"},
@@ -21,9 +22,9 @@ FORBIDDEN = {  # folder: top-level modules that its files must not import
 HARDWARE_SDKS = {"unitree_sdk2py", "cyclonedds", "pyrealsense2", "i2rt", "can", "serial",
                  "pyspacemouse", "easyhid"}
 SPEAKS_FOR_DRIVERS = {
-    "unitree_dds", "unitree_idl",  # the G1's wire, for its driver and for the other end
-    "camera_realsense", "realsense_device",  # a camera's driver
-    "dm_bus", "dm_emulator",  # the arms' CAN bus, for their driver and for the other end
+    "unitree/dds", "unitree/idl",  # the G1's wire, for its driver and for the other end
+    "cameras/realsense", "cameras/realsense_device",  # a camera's driver
+    "arms/dm_bus", "sim/dm_emulator",  # the arms' CAN bus, for their driver and for the other end
 }  # fmt: skip
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 # the graph and its arguments name what stands in for hardware; the command line names the modules that belong to it
@@ -69,9 +70,8 @@ def test_imports(path):
     found = imports(path)
     assert not found & FORBIDDEN.get(folder, set())
     assert not found & CODE_IN_DATA
-    assert not found & HARDWARE_SDKS or path.stem in SPEAKS_FOR_DRIVERS or path.stem.endswith("_driver"), (
-        "only drivers talk to hardware SDKs"
-    )
+    is_driver = path.stem.endswith("driver") or f"{path.parent.name}/{path.stem}" in SPEAKS_FOR_DRIVERS
+    assert is_driver or not found & HARDWARE_SDKS, "only drivers talk to hardware SDKs"
     if folder in ("controllers", "policies"):
         assert not found & ROS_MESSAGES
     if folder == "robot_ws" and path not in MAY_SAY_SIM:
@@ -93,6 +93,13 @@ def test_simulation_is_a_process_and_not_a_flag(path):
 def test_every_module_imports(path):
     root = NODES.parent if NODES in path.parents else ROOT
     importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"))
+
+
+def test_every_package_is_installed():
+    listed = set(re.findall(r'"([a-z0-9_.]+)"', re.search(r"^packages = \[.*?\]", PYPROJECT, re.M | re.S)[0]))
+    folders = [path.parent for path in SOURCES if path.name == "__init__.py"]
+    roots = [NODES.parent if folder == NODES or NODES in folder.parents else ROOT for folder in folders]
+    assert {".".join(f.relative_to(r).parts) for f, r in zip(folders, roots, strict=True)} == listed
 
 
 def test_launch_is_no_package():

@@ -13,8 +13,8 @@ from sensor_msgs.msg import JointState
 
 from controllers import arm
 from controllers.rigs import BIMANUAL_YAM, YAM, Rig
-from retake import conversions
-from retake.arm_driver import ArmDriver
+from retake.arms.driver import ArmDriver
+from retake.ros import conversions
 from sim import arm_table
 from sim.arm_sim import ArmSim
 from sim.arm_world import ArmWorld

@@ -15,13 +15,14 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import arm
 from controllers.rigs import YAM
-from retake import conversions, dm_motor, qos
-from retake.arm_controller import ArmControllerNode
-from retake.arm_driver import ArmDriver
-from retake.authority import AuthorityNode
-from retake.dm_bus import ERROR_BUS_OFF, BusError
+from retake.arms import dm_motor
+from retake.arms.dm_bus import ERROR_BUS_OFF, BusError
+from retake.arms.driver import ArmDriver
+from retake.control.arm_controller import ArmControllerNode
+from retake.control.authority import AuthorityNode
 from retake.errors import UserError
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
 from sim import arm_table
 from sim.arm_world import ArmWorld
 from sim.dm_emulator import EmulatedArms

@@ -12,11 +12,11 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import YAM
-from retake import conversions, qos
-from retake.arm_controller import ArmControllerNode
-from retake.authority import AuthorityNode
+from retake.control.arm_controller import ArmControllerNode
+from retake.control.authority import AuthorityNode
 from retake.errors import UserError
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
 from sim.arm_experts import InsertExpert
 from sim.arm_sim import ArmSim
 from tests.nodes.conftest import Probe, options

@@ -9,11 +9,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from retake import conversions
 from retake.arguments import read_arguments
-from retake.arm_driver import ArmDriver
+from retake.arms.driver import ArmDriver
 from retake.errors import UserError
 from retake.graph import make_graph
+from retake.ros import conversions
 from sim.arm_wire import ArmWire
 from tests.nodes.conftest import options
 

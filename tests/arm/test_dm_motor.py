@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retake import dm_motor
-from retake.dm_motor import MOTOR_TYPES, Feedback
+from retake.arms import dm_motor
+from retake.arms.dm_motor import MOTOR_TYPES, Feedback
 
 
 @pytest.mark.parametrize("name", MOTOR_TYPES)

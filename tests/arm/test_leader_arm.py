@@ -14,9 +14,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import arm
 from controllers.rigs import YAM
-from retake import conversions, dm_motor, qos
+from retake.arms import dm_motor
 from retake.errors import UserError
-from retake.leader_arm import Grasp, LeaderArm
+from retake.ros import conversions, qos
+from retake.teleop.leader_arm import Grasp, LeaderArm
 from sim import arm_table
 from sim.arm_world import ArmWorld
 from sim.dm_emulator import EmulatedArms

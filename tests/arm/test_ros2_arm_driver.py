@@ -17,12 +17,12 @@ from controllers.arm_any import any_arm_rig
 from controllers.arm_controller import ArmController, ArmSensors
 from controllers.arm_model import model_path
 from controllers.rigs import PANDA, YAM
-from retake import conversions, qos
-from retake.arm_controller import ArmControllerNode
-from retake.authority import AuthorityNode
+from retake.arms.ros2_driver import Ros2ArmDriver
+from retake.control.arm_controller import ArmControllerNode
+from retake.control.authority import AuthorityNode
 from retake.errors import UserError
-from retake.ros2_arm_driver import Ros2ArmDriver
-from retake.spin import STEADY
+from retake.ros import conversions, qos
+from retake.ros.spin import STEADY
 from tests.nodes.conftest import Probe, options
 
 try:

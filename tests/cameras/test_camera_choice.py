@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retake.camera_choice import read_cameras
+from retake.cameras.choice import read_cameras
 from retake.errors import UserError
 from retake.graph import MODULES, make_graph, read_arguments
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retake.camera_clock import CameraClock
+from retake.cameras.clock import CameraClock
 
 FRAME_MS = 1e3 / 30
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from retake.camera_codec import from_compressed_depth, to_compressed_depth, to_jpeg
+from retake.cameras.codec import from_compressed_depth, to_compressed_depth, to_jpeg
 
 
 def test_depth_is_exact_and_the_png_begins_after_the_transports_header() -> None:

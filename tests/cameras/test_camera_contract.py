@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rclpy.node import Node
 
-from retake.camera_realsense import CameraRealsense
+from retake.cameras.realsense import CameraRealsense
 from sim.camera_sim import CameraSim
 from tests.nodes.conftest import Probe, options
 

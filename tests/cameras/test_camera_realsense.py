@@ -12,11 +12,11 @@ import pyrealsense2 as rs
 import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
-from retake import qos
-from retake.camera_codec import DEPTH_FORMAT, from_compressed_depth, optical_frame
-from retake.camera_realsense import CameraRealsense
-from retake.conversions import stamp_ns
+from retake.cameras.codec import DEPTH_FORMAT, from_compressed_depth, optical_frame
+from retake.cameras.realsense import CameraRealsense
 from retake.errors import UserError
+from retake.ros import qos
+from retake.ros.conversions import stamp_ns
 from tests.nodes.conftest import Probe, options
 
 from .software_camera import FPS, HEIGHT, WIDTH, Shutter, SoftwareCamera, SoftwareContext, record

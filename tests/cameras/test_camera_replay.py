@@ -10,11 +10,11 @@ import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from policies.episode_file import EpisodeWriter, typestore
-from retake import qos
-from retake.camera_codec import optical_frame, to_jpeg
-from retake.camera_replay import CameraReplay
-from retake.conversions import stamp_ns
+from retake.cameras.codec import optical_frame, to_jpeg
+from retake.cameras.replay import CameraReplay
 from retake.errors import UserError
+from retake.ros import qos
+from retake.ros.conversions import stamp_ns
 from tests.nodes.conftest import Probe, options
 
 FRAME_NS = 33_000_000

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from retake.camera_codec import Intrinsics, to_jpeg
-from retake.camera_station import CameraGone
-from retake.camera_v4l2 import CameraV4l2
+from retake.cameras.codec import Intrinsics, to_jpeg
+from retake.cameras.station import CameraGone
+from retake.cameras.v4l2 import CameraV4l2
+from retake.cameras.v4l2_device import V4l2Device, calibration, is_complete_jpeg, open_v4l2
 from retake.errors import UserError
-from retake.v4l2_device import V4l2Device, calibration, is_complete_jpeg, open_v4l2
 from tests.nodes.conftest import Probe, options
 
 MODE = (64, 48, 30)

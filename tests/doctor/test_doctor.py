@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from retake import doctor, doctor_machine
 from retake.cli import COMMANDS, main
-from retake.doctor_finding import bad, good, note
+from retake.doctor import command as doctor
+from retake.doctor import machine as doctor_machine
+from retake.doctor.finding import bad, good, note
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 def test_the_command_is_there() -> None:
-    assert COMMANDS["doctor"][0] == "retake.doctor"
+    assert COMMANDS["doctor"][0] == "retake.doctor.command"
 
 
 def test_notes_are_allowed_and_bad_is_not(quick: list, capsys: pytest.CaptureFixture[str]) -> None:

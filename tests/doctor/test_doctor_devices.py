@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from retake import doctor_devices
-from retake.camera_choice import read_cameras
-from retake.camera_codec import Intrinsics
-from retake.camera_station import CameraGone, Frame
-from retake.doctor_finding import Level
+from retake.cameras.choice import read_cameras
+from retake.cameras.codec import Intrinsics
+from retake.cameras.station import CameraGone, Frame
+from retake.doctor import devices as doctor_devices
+from retake.doctor.finding import Level
 from retake.errors import UserError
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.unitree_idl import LowCmd_
-from retake.unitree_wire import command_encoder
+from retake.unitree.dds import LOOPBACK, Bus
+from retake.unitree.idl import LowCmd_
+from retake.unitree.wire import command_encoder
 
 
 @dataclass

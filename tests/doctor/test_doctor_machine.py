@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from retake import doctor_machine as machine
-from retake.doctor_finding import Level
+from retake.doctor import machine
+from retake.doctor.finding import Level
 from retake.errors import UserError
 
 CAN = '[{"ifname":"can0","linkinfo":{"info_kind":"can","info_data":{"state":"%s","bittiming":{"bitrate":1000000}}}}]'
@@ -66,7 +66,7 @@ def test_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
-    code = ("import resource, sys; from pathlib import Path; from retake.doctor_machine import disk;"
+    code = ("import resource, sys; from pathlib import Path; from retake.doctor.machine import disk;"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, 1 << 22)); print(disk(Path(sys.argv[1])).line())")
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert done.stdout.startswith("BAD  disk        cannot write to") and not list(tmp_path.iterdir()), done.stderr
@@ -81,9 +81,9 @@ def test_clock_and_priority_answer_and_priority_is_given_back() -> None:
 
 
 def test_without_the_permission_the_remedy_is_told() -> None:
-    code = "from retake.doctor_machine import priority; print(priority().line())"
+    code = "from retake.doctor.machine import priority; print(priority().line())"
     drop = "import os; os.setgid(65534); os.setuid(65534);" if os.getuid() == 0 else ""
-    import_first = "import retake.doctor_machine;"
+    import_first = "import retake.doctor.machine;"
     done = subprocess.run([sys.executable, "-c", import_first + drop + code], capture_output=True, text=True)
     if "is permitted" not in done.stdout:  # a user may have been given it
         assert "rtprio 50" in done.stdout, done.stderr

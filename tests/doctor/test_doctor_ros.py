@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retake import doctor_ros
-from retake.doctor_finding import Level
+from retake.doctor import ros as doctor_ros
+from retake.doctor.finding import Level
 
 RIVAL = """
 import rclpy, sys

@@ -22,7 +22,7 @@ from policies.episode_file import (
 from policies.lerobot_export import LeRobotExport
 from policies.lerobot_rows import content_sha256, episode_rows
 from policies.lerobot_video import decoded_times_us, uneven_frames
-from retake import dataset_export, dataset_import, validate
+from retake.episodes import dataset_export, dataset_import, validate
 
 EXACT = {"recorded.state": "observation.state", "recorded.action": "action", "recorded.policy_action": "policy_action"}
 

@@ -19,7 +19,7 @@ from policies import lerobot_export, lerobot_files
 from policies.finding import Finding
 from policies.lerobot_check import check_dataset
 from policies.lerobot_files import read_episode_rows, read_info
-from retake import dataset_export, validate
+from retake.episodes import dataset_export, validate
 from retake.errors import UserError
 
 DIED = 77

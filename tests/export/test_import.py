@@ -17,7 +17,7 @@ from controllers.rigs import RIGS
 from policies.dataset import find_episodes, load_samples
 from policies.episode_file import EpisodeError, read_episode, read_meta, write_meta
 from policies.lerobot_rows import episode_rows
-from retake import dataset_import, validate
+from retake.episodes import dataset_import, validate
 from retake.errors import UserError
 
 THEIRS = ("x", "y", "z", "qx", "qy", "qz", "qw", "grip", "torque")

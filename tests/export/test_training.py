@@ -14,7 +14,7 @@ from policies.checkpoint import load_checkpoint
 from policies.dataset import DatasetError, find_episodes, load_samples
 from policies.episode_meta import read_meta, write_meta
 from policies.segments import EVERY_DRIVEN
-from retake import dataset_export
+from retake.episodes import dataset_export
 
 
 def test_an_exported_dataset_gives_what_its_recordings_give(root: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from made_episodes import CHANNELS, ROBOT, command, jpeg, picture, write_episode
 
 from policies.episode_file import EpisodeWriter, read_meta, write_meta
-from retake import dataset_export, validate
+from retake.episodes import dataset_export, validate
 from retake.errors import UserError
 
 

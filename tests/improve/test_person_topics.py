@@ -58,7 +58,7 @@ def test_a_person_goes_back_and_corrects_over_topics(graph):
     from trajectory_msgs.msg import JointTrajectory
 
     from benchmarks.person import DEVICE, Person
-    from retake import conversions, qos
+    from retake.ros import conversions, qos
 
     rclpy.init()
     person = Person(YAM)

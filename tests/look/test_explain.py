@@ -14,7 +14,7 @@ from controllers.rigs import RIGS
 from policies.episode_file import EpisodeWriter
 from policies.episode_meta import EpisodeError
 from policies.motion import parts
-from retake import explain
+from retake.episodes import explain
 from retake.errors import UserError
 
 from .recordings import CHUNK, MS, START, TICK, Scripted, write_episode

@@ -10,7 +10,7 @@ import pytest
 
 from policies import episode_history
 from policies.episode_meta import EpisodeError, read_meta
-from retake import episodes
+from retake.episodes import command as episodes
 from retake.errors import UserError
 
 from .recordings import Scripted, write_episode

@@ -16,11 +16,12 @@ from trajectory_msgs.msg import JointTrajectory
 from controllers.g1 import HOME_ACTION
 from controllers.rigs import G1
 from policies.episode_file import EpisodeWriter
-from retake import conversions, qos, replay
-from retake.authority import AuthorityNode
+from retake.control.authority import AuthorityNode
 from retake.errors import UserError
-from retake.replay_node import Replay
-from retake.replay_path import ReplayPath, read_recording, too_far
+from retake.replay import command as replay
+from retake.replay.node import Replay
+from retake.replay.path import ReplayPath, read_recording, too_far
+from retake.ros import conversions, qos
 
 from .recordings import FRAME, LEFT_X, MS, TICK, Scripted, reference_at, write_episode
 

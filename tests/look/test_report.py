@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from policies.episode_meta import EpisodeError
-from retake import report
 from retake.errors import UserError
-from retake.report_charts import nice_step
+from retake.report import command as report
+from retake.report.charts import nice_step
 
 from .recordings import MS, Scripted, write_episode
 

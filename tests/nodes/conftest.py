@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 
-from retake import qos
+from retake.ros import qos
 
 
 class Probe(Node):

@@ -11,9 +11,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
-from retake.authority import AuthorityNode
-from retake.lockstep import PATIENCE_S
+from retake.control.authority import AuthorityNode
+from retake.ros import conversions, qos
+from retake.ros.lockstep import PATIENCE_S
 
 from .conftest import Probe, options
 

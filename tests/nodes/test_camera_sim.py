@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
-from retake import conversions, qos
+from retake.ros import conversions, qos
 from sim.camera_sim import CameraSim
 from sim.cameras import CAMERAS
 from sim.g1_box import G1BoxTask

@@ -11,8 +11,8 @@ from sensor_msgs.msg import Imu, JointState
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions
-from retake.wire import DAMP, ImuCodec, JointStateCodec
+from retake.ros import conversions
+from retake.ros.wire import DAMP, ImuCodec, JointStateCodec
 
 STAMP = 12_345_678_901
 RNG = np.random.default_rng(3)

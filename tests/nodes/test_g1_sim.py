@@ -13,9 +13,9 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from controllers import g1
-from retake import conversions, qos
 from retake.errors import UserError
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
 from sim.g1_sim import LEASE_NS, START_NS, STEP_NS, G1Sim
 
 from .conftest import Probe, options

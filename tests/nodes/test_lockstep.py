@@ -19,7 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
+from retake.ros import conversions, qos
 
 from .conftest import Probe
 
@@ -32,7 +32,7 @@ PRIVATE = {
     "rendered": {"g1_sim", "arm_sim", "robot_sim"},
 }
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [*(ROOT / "robot_ws/src/retake/retake").glob("*.py"), *(ROOT / "sim").glob("*.py")]
+SOURCES = [*(ROOT / "robot_ws/src/retake/retake").rglob("*.py"), *(ROOT / "sim").glob("*.py")]
 
 
 @contextmanager
@@ -40,8 +40,8 @@ def graph(folder: Path) -> Iterator[list[subprocess.Popen]]:
     """Robot, controller and authority in lockstep; the test is the policy."""
     processes = []
     for module, *parameters in (
-        ("retake.whole_body_controller",),
-        ("retake.authority",),
+        ("retake.control.whole_body_controller",),
+        ("retake.control.authority",),
         ("sim.g1_sim", "-p", "cameras:=false", "-p", "noise:=true", "-p", "seed:=11"),
     ):
         arguments = [sys.executable, "-m", module, "--ros-args", "-r", "__ns:=/g1", "-p", "lockstep:=true", *parameters]

@@ -17,7 +17,7 @@ import sys
 from rclpy.node import Node
 from std_msgs.msg import String
 from retake.errors import UserError
-from retake.spin import STEADY, run
+from retake.ros.spin import STEADY, run
 
 class Busy(Node):
     def __init__(self):

@@ -12,11 +12,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
+from retake.control.whole_body_controller import WholeBodyController
 from retake.errors import UserError
-from retake.lockstep import PATIENCE_S
-from retake.whole_body_controller import WholeBodyController
-from retake.wire import ImuCodec, JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.lockstep import PATIENCE_S
+from retake.ros.wire import ImuCodec, JointStateCodec
 
 from .conftest import Probe, options
 

@@ -48,7 +48,7 @@ def run_panel(own_domain, tmp_path_factory):
         log = folder / f"teleop_web{len(started)}.log"
         words = [word for parameter in (f"port:={port}", *parameters) for word in ("-p", parameter)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "retake.teleop_web", "--ros-args", "-r", f"__ns:={namespace}", *words],
+            [sys.executable, "-m", "retake.panel.teleop_web", "--ros-args", "-r", f"__ns:={namespace}", *words],
             stdout=log.open("w"), stderr=subprocess.STDOUT)
         started.append(Panel(port, process, log))
         wait_for(lambda: "panel: http" in log.read_text() or process.poll() is not None, START_S)

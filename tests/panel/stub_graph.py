@@ -23,8 +23,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
-from retake.spin import STEADY
+from retake.ros import conversions, qos
+from retake.ros.spin import STEADY
 
 AFTER = {"panel/take_over": "teleop", "rewind": "rewind", "hand_back": "policy", "stop": "stopped",
          "release_stop": "none"}

@@ -10,7 +10,7 @@ from controllers import g1
 browser = pytest.importorskip("browser", reason="selenium is missing: pip install -e .[dev]")
 from waiting import wait_for  # noqa: E402
 
-from retake.panel_scene import G1_VIEW  # noqa: E402
+from retake.panel.scene import G1_VIEW  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER),
                                 reason="no Chromium: apt install chromium chromium-driver")

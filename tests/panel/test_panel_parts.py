@@ -16,12 +16,12 @@ from controllers import g1
 from controllers.model import G1Model
 from controllers.rigs import G1
 from retake.errors import UserError
-from retake.panel_desk import HOLD_S, Desk
-from retake.panel_gate import address, check_address, is_loopback, refusal
-from retake.panel_robot import DrawnRobot
-from retake.panel_session import GRANT_LEASE_S, Phase, TeleopSession
-from retake.panel_status import GREEN, GREY, RED, AgeLimit, Status, age_look, age_s, status_html, tilt_deg
-from retake.panel_targets import TeleopTargets
+from retake.panel.desk import HOLD_S, Desk
+from retake.panel.gate import address, check_address, is_loopback, refusal
+from retake.panel.robot import DrawnRobot
+from retake.panel.session import GRANT_LEASE_S, Phase, TeleopSession
+from retake.panel.status import GREEN, GREY, RED, AgeLimit, Status, age_look, age_s, status_html, tilt_deg
+from retake.panel.targets import TeleopTargets
 
 TOKEN = "0123456789abcdef"
 

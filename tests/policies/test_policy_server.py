@@ -23,9 +23,9 @@ from policies.inference import answer
 from policies.normalise import Normaliser
 from policies.observation import Observation
 from policies.policy import PolicyConfig
-from retake import conversions, qos
 from retake.errors import UserError
-from retake.policy_server import PolicyServer
+from retake.policy.policy_server import PolicyServer
+from retake.ros import conversions, qos
 
 DOMAIN = 64
 GRID, TICK = 396_000_000, 20_000_000

@@ -18,8 +18,8 @@ from policies.execution import ChunkExecution
 from policies.inference import answer
 from policies.observation import Observation
 from policies.policy_choice import User, choose
-from retake import conversions, qos
-from retake.policy_server import PolicyServer
+from retake.policy.policy_server import PolicyServer
+from retake.ros import conversions, qos
 from sim.rollout import Rollout
 
 DOMAIN = 64

@@ -13,7 +13,7 @@ import rclpy
 from graph import Robot, start_recorder
 from rclpy.qos import QoSProfile
 
-from retake import qos
+from retake.ros import qos
 
 DOMAIN_ID = 41 + os.getpid() % 9  # two runs of these tests at a time may meet, but seldom
 

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from controllers.g1 import ACTION_CHANNELS, HOME_ACTION, JOINT_NAMES
-from retake import qos
+from retake.ros import qos
 
 PATIENCE_S = 60.0  # a loaded machine takes half of this to start a process
 STATES = ("joint_states", "joint_command", "applied_joint_command")
@@ -105,7 +105,7 @@ class Robot(Node):
 def start_recorder(root: Path, **parameters: object) -> subprocess.Popen:
     """A recorder process that writes to `root`."""
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    return subprocess.Popen([sys.executable, "-m", "retake.recorder", "--ros-args", "-r", "__ns:=/g1",
+    return subprocess.Popen([sys.executable, "-m", "retake.recording.recorder", "--ros-args", "-r", "__ns:=/g1",
                              "-p", f"root:={root}", *words], env={**os.environ, "OMP_NUM_THREADS": "1"},
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

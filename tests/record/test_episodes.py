@@ -9,7 +9,7 @@ import pytest
 
 from policies.episode_file import EpisodeWriter, write_meta
 from policies.timeline import authorities, seconds_of
-from retake import episodes
+from retake.episodes import command as episodes
 from retake.errors import UserError
 
 

@@ -7,10 +7,10 @@ from relay import OddServer
 
 from controllers.rigs import G1, YAM
 from policies.openpi_wire import pack
-from retake import doctor
-from retake.doctor_finding import Level
-from retake.doctor_policy import server
-from retake.remote_choice import TOKEN_VARIABLE
+from retake.doctor import command as doctor
+from retake.doctor.finding import Level
+from retake.doctor.policy import server
+from retake.policy.remote_choice import TOKEN_VARIABLE
 
 TOKEN = "a token of enough length"
 CALM = "answer_s=10"

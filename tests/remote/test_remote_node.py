@@ -14,10 +14,10 @@ from trajectory_msgs.msg import JointTrajectory
 from controllers.rigs import G1
 from policies.checkpoint import load_checkpoint
 from policies.frames import decode_frame
-from retake import conversions, qos
 from retake.errors import UserError
-from retake.remote_choice import TOKEN_VARIABLE
-from retake.remote_policy import RemotePolicyNode
+from retake.policy.remote_choice import TOKEN_VARIABLE
+from retake.policy.remote_policy import RemotePolicyNode
+from retake.ros import conversions, qos
 
 DOMAIN = 57
 GRID, TICK = 396_000_000, 20_000_000

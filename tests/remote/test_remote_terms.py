@@ -10,7 +10,7 @@ from policies.remote_terms import Robot, agree, describe
 from policies.remote_told import Told
 from retake.errors import UserError
 from retake.graph import make_graph, read_arguments
-from retake.remote_choice import read_remote, told_of
+from retake.policy.remote_choice import read_remote, told_of
 
 ROBOT = Robot("g1", tuple(G1.layout.channels), G1.cameras)
 WORDS = "state=observation/state images=head:observation/image,chest:observation/wrist_image size=224x224 dt_ms=50"
@@ -102,4 +102,4 @@ def test_the_graph_asks_instead_of_answering():
     assert "policy_server" not in nodes and nodes["authority"].parameters["policy"] is True
     asked = nodes["remote_policy"]
     assert asked.parameters["address"] == "ws://h:8000" and asked.parameters["dt_ms"] == 50.0
-    assert asked.module == "retake.remote_policy" and asked.namespace == "/g1"
+    assert asked.module == "retake.policy.remote_policy" and asked.namespace == "/g1"

@@ -33,11 +33,11 @@ from policies.rl import config as configs
 from policies.rl.episode import About
 from policies.rl.learner import Learner
 from policies.rl.weights import publish
-from retake import conversions, qos
-from retake.authority import AuthorityNode
-from retake.policy_server import PolicyServer
-from retake.residual import ResidualNode
-from retake.topics import recorded_topics
+from retake.control.authority import AuthorityNode
+from retake.policy.policy_server import PolicyServer
+from retake.policy.residual import ResidualNode
+from retake.ros import conversions, qos
+from retake.ros.topics import recorded_topics
 
 DOMAIN = 67
 MS = 1_000_000

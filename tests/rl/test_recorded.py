@@ -25,7 +25,7 @@ from policies.rl.recordings import Recordings
 from policies.rl.run import LearnerRun, RunFolder
 from policies.rl.weights import load_weights
 from policies.timeline import SEGMENTS
-from retake.topics import recorded_topics
+from retake.ros.topics import recorded_topics
 from sim import learn
 
 

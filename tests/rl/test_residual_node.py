@@ -14,7 +14,7 @@ from policies.residual import load_residual
 from policies.rl.weights import WeightsError
 from retake.errors import UserError
 from retake.graph import make_graph, read_arguments
-from retake.residual import Parameters, chosen
+from retake.policy.residual import Parameters, chosen
 
 BOUND = np.array([0.02] * 3 + [0.15] * 3 + [0.0])
 

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from retake.camera_codec import to_jpeg
+from retake.cameras.codec import to_jpeg
 from sim import gl
 from sim.cameras import CAMERAS, SPECTATOR, CameraRig
 from sim.g1_box import G1BoxTask

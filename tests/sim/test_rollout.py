@@ -80,7 +80,7 @@ def test_what_it_cannot_run_is_refused_by_name(arguments, says):
 
 
 def test_the_numbers_are_those_of_the_graph():
-    authority = pytest.importorskip("retake.authority")
+    authority = pytest.importorskip("retake.control.authority")
     assert (INFERENCE_FRAMES, LATENCY_S) == (authority.INFERENCE_FRAMES, authority.CHUNK_DELAY_NS * 1e-9)
 
 

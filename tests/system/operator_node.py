@@ -19,7 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from controllers import g1
 from controllers.rigs import G1
-from retake import conversions, qos
+from retake.ros import conversions, qos
 
 NEEDED = {"policy_server", "recorder", "camera_sim", "authority", "whole_body_controller"}
 START_S = 180.0  # wall time for every node to import what it needs and to be heard

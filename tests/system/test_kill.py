@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from controllers import g1
-from retake import conversions
+from retake.ros import conversions
 from sim.expert import BoxExpert
 from sim.g1_box import draw_scene
 
@@ -16,7 +16,7 @@ SEED = 3
 LIFTED_M = 0.04
 LEASE_NS = 100_000_000  # of joint_command
 KEPT_DEAD_S = 13.0  # wall time; in lockstep the robot's time waits 10 s for a controller
-SURVIVED = ("retake.recorder", "sim.camera_sim", "retake.policy_server", "retake.authority")
+SURVIVED = ("retake.recording.recorder", "sim.camera_sim", "retake.policy.policy_server", "retake.control.authority")
 
 pytestmark = pytest.mark.heavy
 
@@ -72,9 +72,9 @@ def test_without_controller_it_is_damped(launch):
     carry(operator)
     operator.watch_applied()
     operator.for_sim_s(0.1)
-    graph.keep_dead("retake.whole_body_controller", KEPT_DEAD_S)
+    graph.keep_dead("retake.control.whole_body_controller", KEPT_DEAD_S)
     operator.heard.pop("whole_body_controller")
-    operator.until(lambda: is_heard(operator, "retake.whole_body_controller"), 180.0,"the new controller")
+    operator.until(lambda: is_heard(operator, "retake.control.whole_body_controller"), 180.0,"the new controller")
     damped = [conversions.stamp_ns(message.header.stamp) for message in operator.applied if not any(message.effort)]
     commanded = [conversions.stamp_ns(message.header.stamp) for message in operator.applied if any(message.effort)]
     assert damped

@@ -11,7 +11,7 @@ from controllers import g1
 browser = pytest.importorskip("browser", reason="selenium is missing: pip install -e .[dev]")
 from waiting import free_port  # noqa: E402
 
-from retake.panel_scene import G1_VIEW  # noqa: E402
+from retake.panel.scene import G1_VIEW  # noqa: E402
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "policies/checkpoints/g1_box"
 SEED = 5003

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-NODES = ("retake.whole_body_controller", "retake.authority", "retake.recorder", "sim.g1_sim")
+NODES = ("retake.control.whole_body_controller", "retake.control.authority", "retake.recording.recorder", "sim.g1_sim")
 
 
 def is_running(pid: int) -> bool:

@@ -14,10 +14,10 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from controllers.rigs import Rig, rig_of
-from retake import conversions, qos
-from retake.authority import AuthorityNode
-from retake.spin import STEADY
-from retake.teleop_device import TeleopDevice
+from retake.control.authority import AuthorityNode
+from retake.ros import conversions, qos
+from retake.ros.spin import STEADY
+from retake.teleop.device import TeleopDevice
 from tests.nodes.conftest import Probe, options
 
 TICK_S = 0.02

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from retake import cli
-from retake.device_choice import NODES, read_devices, told_of
 from retake.errors import UserError
 from retake.graph import MODULES, make_graph, read_arguments
+from retake.teleop.choice import NODES, read_devices, told_of
 
 
 def test_devices_become_nodes_with_their_parameters():

@@ -7,9 +7,9 @@ import pytest
 
 from controllers import g1, rotations
 from controllers.rigs import BIMANUAL_YAM, G1, RIGS, YAM
-from retake.teleop_drive import LEASH_M, Drive
-from retake.teleop_hands import DeadMan, Hands, Lateness
-from retake.teleop_poses import checked_pose, has_jumped, turned
+from retake.teleop.drive import LEASH_M, Drive
+from retake.teleop.hands import DeadMan, Hands, Lateness
+from retake.teleop.poses import checked_pose, has_jumped, turned
 
 TICK_NS = 12_500_000
 AHEAD = np.array([1.0, 0, 0, 0, 0, 0])

@@ -13,8 +13,8 @@ from std_srvs.srv import Trigger
 from controllers import g1
 from controllers.rigs import BIMANUAL_YAM, G1, YAM
 from retake.errors import UserError
-from retake.spin import STEADY
-from retake.teleop_joy import CONTROLS, SILENCE_S, Gamepad, TeleopJoy
+from retake.ros.spin import STEADY
+from retake.teleop.joy import CONTROLS, SILENCE_S, Gamepad, TeleopJoy
 from tests.teleop.conftest import Bench, refused, said
 
 AT_REST = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]  # joy_node, an Xbox pad whose triggers have been touched
@@ -169,7 +169,7 @@ def test_another_device_has_it(bench):
 def test_a_second_one_of_the_same_device_is_refused(bench):
     robot = bench("yam")
     heard = robot.probe.listen(DiagnosticArray, "diagnostics")
-    first = subprocess.Popen([sys.executable, "-m", "retake.teleop_joy", "--ros-args", "-r", "__ns:=/yam", "-p",
+    first = subprocess.Popen([sys.executable, "-m", "retake.teleop.joy", "--ros-args", "-r", "__ns:=/yam", "-p",
                               "robot:=yam"], stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         robot.probe.until(lambda: any(m.status[0].name == "teleop_joy" for m in heard), 60.0)

@@ -12,10 +12,10 @@ import pytest
 
 from controllers.rigs import BIMANUAL_YAM, YAM
 from retake.errors import UserError
-from retake.keyboard_terminal import Terminal, is_paste, keys_of
-from retake.spin import STEADY
-from retake.teleop_device import DeviceParameters, TeleopDevice
-from retake.teleop_keyboard import HELD_S, NAME, Keyboard
+from retake.ros.spin import STEADY
+from retake.teleop.device import DeviceParameters, TeleopDevice
+from retake.teleop.keyboard import HELD_S, NAME, Keyboard
+from retake.teleop.terminal import Terminal, is_paste, keys_of
 from tests.teleop.conftest import Bench
 
 

@@ -10,9 +10,9 @@ from std_msgs.msg import Bool, Float32
 from std_srvs.srv import Trigger
 
 from controllers import g1
-from retake import conversions
-from retake.spin import STEADY
-from retake.teleop_pose import PoseStream, TeleopPose
+from retake.ros import conversions
+from retake.ros.spin import STEADY
+from retake.teleop.pose import PoseStream, TeleopPose
 from tests.teleop.conftest import Bench, refused, said
 
 ROOM = {"left": np.array([1.0, 2.0, 1.2]), "right": np.array([1.0, 1.6, 1.2])}

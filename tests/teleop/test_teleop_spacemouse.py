@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from controllers.rigs import BIMANUAL_YAM, YAM
-from retake.spin import STEADY
-from retake.teleop_device import DeviceParameters, TeleopDevice
-from retake.teleop_spacemouse_driver import GRASP_S, NAME, SILENCE_S, SpaceMouse
+from retake.ros.spin import STEADY
+from retake.teleop.device import DeviceParameters, TeleopDevice
+from retake.teleop.spacemouse_driver import GRASP_S, NAME, SILENCE_S, SpaceMouse
 from tests.teleop.conftest import Bench, said
 
 pyspacemouse = pytest.importorskip("pyspacemouse", reason="pip install -e .[hardware]")

@@ -16,11 +16,11 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.sync.client import ClientConnection, connect
 
 from controllers import g1
-from retake import webxr_certificate
 from retake.errors import UserError
-from retake.spin import STEADY
-from retake.teleop_webxr import TeleopWebxr
-from retake.webxr_frame import Frame, parse, rig_pose
+from retake.ros.spin import STEADY
+from retake.teleop import webxr_certificate
+from retake.teleop.webxr import TeleopWebxr
+from retake.teleop.webxr_frame import Frame, parse, rig_pose
 from tests.panel.waiting import free_port
 from tests.teleop.conftest import Bench, refused, said
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retake.teleop_webxr import TeleopWebxr
+from retake.teleop.webxr import TeleopWebxr
 from tests.panel.waiting import free_port
 from tests.teleop.conftest import Bench
 

@@ -17,11 +17,11 @@ os.environ.setdefault("ROS_DOMAIN_ID", "16")
 
 import numpy as np
 
-from retake import unitree_wire as wire
-from retake.realtime import CONTROLLER
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.unitree_idl import LowCmd_
-from retake.unitree_remote import Remote
+from retake.ros.realtime import CONTROLLER
+from retake.unitree import wire
+from retake.unitree.dds import LOOPBACK, Bus
+from retake.unitree.idl import LowCmd_
+from retake.unitree.remote import Remote
 from sim.g1_wire_robot import Build, WireRobot
 from sim.g1_wire_world import Motors, WireWorld
 from tests.nodes.conftest import Probe, probe  # noqa: F401 (a fixture)
@@ -48,7 +48,7 @@ def ordinary_priority() -> None:
 @pytest.fixture(autouse=True)
 def short_listening(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver listens half a second for rivals before it starts; here they speak every 10 ms."""
-    monkeypatch.setattr("retake.g1_driver_checks.LISTEN_S", 0.1)
+    monkeypatch.setattr("retake.g1.checks.LISTEN_S", 0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 """Unitree's messages as its SDK has them: IDL dataclasses through cyclonedds' own serialiser, and the C structs whose
-words the CRC runs over. Written apart from retake.unitree_wire, so that the two can be held against each other."""
+words the CRC runs over. Written apart from retake.unitree.wire, so that the two can be held against each other."""
 
 import ctypes
 import random

@@ -16,9 +16,9 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Imu, JointState
 
 from controllers import g1
-from retake import conversions, qos
-from retake.unitree_dds import LOOPBACK
-from retake.wire import JointStateCodec
+from retake.ros import conversions, qos
+from retake.ros.wire import JointStateCodec
+from retake.unitree.dds import LOOPBACK
 from tests.nodes.conftest import Probe
 
 from .conftest import ordinary_priority
@@ -117,7 +117,7 @@ class Watcher:
 def both(probe: Probe, domain: int) -> tuple[Seen, Seen]:
     watcher = Watcher(probe)
     with running("sim.g1_wire", dds_domain=domain, crew=True):
-        with running("retake.g1_driver", interface=LOOPBACK, dds_domain=domain, release=True, ramp_s=0.5,
+        with running("retake.g1.driver", interface=LOOPBACK, dds_domain=domain, release=True, ramp_s=0.5,
                      patience_s=60.0):
             driver = watcher.watch("g1_driver")
     with running("sim.g1_sim"):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from controllers import g1
-from retake import unitree_checks as checks
-from retake.g1_driver_gate import (
+from retake.g1.gate import (
     ANSWER_S,
     GAP_S,
     KD_POSTURE,
@@ -16,9 +15,10 @@ from retake.g1_driver_gate import (
     Gate,
     Phase,
 )
-from retake.g1_driver_walk import LEASE_S, PERIOD_S, SPEED_MAX, Walk
-from retake.unitree_rpc import SET_STAND_HEIGHT, SET_VELOCITY
-from retake.unitree_wire import state_encoder
+from retake.g1.walk import LEASE_S, PERIOD_S, SPEED_MAX, Walk
+from retake.unitree import checks
+from retake.unitree.rpc import SET_STAND_HEIGHT, SET_VELOCITY
+from retake.unitree.wire import state_encoder
 
 Q = g1.Q_HOME + 0.1
 NONE: frozenset[str] = frozenset()

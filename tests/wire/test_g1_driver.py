@@ -14,16 +14,16 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from controllers import g1
-from retake import qos
+from retake.control.whole_body_controller import RESTART_GAP_NS
 from retake.errors import UserError
-from retake.g1_driver import G1Driver
-from retake.g1_driver_body import OURS, WEIGHT_SLOT
-from retake.g1_driver_gate import KP_POSTURE, LEASE_NS
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.unitree_idl import LowCmd_
-from retake.unitree_wire import command_encoder
-from retake.whole_body_controller import RESTART_GAP_NS
-from retake.wire import JointStateCodec
+from retake.g1.body import OURS, WEIGHT_SLOT
+from retake.g1.driver import G1Driver
+from retake.g1.gate import KP_POSTURE, LEASE_NS
+from retake.ros import qos
+from retake.ros.wire import JointStateCodec
+from retake.unitree.dds import LOOPBACK, Bus
+from retake.unitree.idl import LowCmd_
+from retake.unitree.wire import command_encoder
 from sim.g1_wire_walk import WALK
 from tests.nodes.conftest import Probe, options
 
@@ -141,7 +141,7 @@ def test_a_hot_joint_is_refused(probe: Probe, make_robot, world):
 
 
 def test_another_program_on_rt_lowcmd_is_refused(probe: Probe, make_robot, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("retake.g1_driver_checks.RIVAL_PATIENCE_S", 0.3)
+    monkeypatch.setattr("retake.g1.checks.RIVAL_PATIENCE_S", 0.3)
     robot = make_robot(**DEBUG)
     with Rival(robot.domain):
         said = refusal(probe, robot)
@@ -326,7 +326,7 @@ def test_closing_the_driver_brakes(bench):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_dies_leaves_a_braked_robot(probe: Probe, make_robot, number: int):
     robot = make_robot(**DEBUG)
-    command = [sys.executable, "-m", "retake.g1_driver", "--ros-args", "-r", "__ns:=/g1", "-p", "interface:=lo", "-p",
+    command = [sys.executable, "-m", "retake.g1.driver", "--ros-args", "-r", "__ns:=/g1", "-p", "interface:=lo", "-p",
                f"dds_domain:={robot.domain}", "-p", "ramp_s:=0.5"]
     process = subprocess.Popen(command, preexec_fn=ordinary_priority)
     try:

@@ -17,8 +17,8 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 
 from controllers import g1
-from retake.unitree_dds import LOOPBACK, Bus
-from retake.unitree_idl import (
+from retake.unitree.dds import LOOPBACK, Bus
+from retake.unitree.idl import (
     Request_,
     RequestHeader_,
     RequestIdentity_,
@@ -26,7 +26,7 @@ from retake.unitree_idl import (
     RequestPolicy_,
     Response_,
 )
-from retake.unitree_remote import Remote
+from retake.unitree.remote import Remote
 from sim.g1_wire_robot import Build, WireRobot
 from sim.g1_wire_walk import WALK
 from sim.g1_wire_world import HANGING_M, WireWorld

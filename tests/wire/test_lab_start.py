@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
-from retake import qos
+from retake.ros import qos
 from tests.nodes.conftest import Probe
 
 from .conftest import ordinary_priority
@@ -30,9 +30,9 @@ def retake_wire(*words: str) -> None:
 @pytest.fixture
 def lab(probe: Probe, domain: int) -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(running("retake.whole_body_controller"))
+        stack.enter_context(running("retake.control.whole_body_controller"))
         stack.enter_context(running("sim.g1_wire", dds_domain=domain))
-        stack.enter_context(running("retake.g1_driver", interface="lo", dds_domain=domain, release=True, ramp_s=1.0,
+        stack.enter_context(running("retake.g1.driver", interface="lo", dds_domain=domain, release=True, ramp_s=1.0,
                                     patience_s=60.0))
         yield
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retake import unitree_remote as remotes
+from retake.unitree import remote as remotes
 
 
 def test_the_remote_round_trips_and_refuses_what_it_has_not():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from retake.unitree_tick import JUMP_NS, MS, TickClock
+from retake.unitree.tick import JUMP_NS, MS, TickClock
 
 OFFSET_NS = 1_700_000_000_000_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retake import unitree_wire as wire
+from retake.unitree import wire
 
 from . import sdk
 

@@ -7,7 +7,7 @@ delete what lies outside this folder. pip uses the pyproject.toml at the top ins
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -16,8 +16,8 @@ from retake.graph import MODULES  # the one list of nodes
 setup(
     name="retake",
     version="0.1.0",
-    packages=["retake", "controllers", "policies", "policies.rl", "sim"],
-    package_data={"policies": ["checkpoints/*/*"], "retake": ["*.html"]},
+    packages=find_packages(),
+    package_data={"policies": ["checkpoints/*/*"], "retake.teleop": ["*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/retake"]),
         ("share/retake", ["package.xml"]),

@@ -14,10 +14,10 @@ from pathlib import Path
 from controllers.rigs import Rig, rig_of
 from policies.policy_words import NO_POLICY, checkpoint_folder, is_folder, is_remote, whole
 from retake.arguments import ARGUMENTS, ENDLESS, TASKS, Argument, Value, as_text, read_arguments
-from retake.camera_choice import read_cameras
-from retake.device_choice import read_devices
+from retake.cameras.choice import read_cameras
 from retake.errors import UserError
-from retake.remote_choice import check_address, read_remote
+from retake.policy.remote_choice import check_address, read_remote
+from retake.teleop.choice import read_devices
 
 __all__ = ["ARGUMENTS", "ENDLESS", "MODULES", "NO_POLICY", "TASKS", "Argument", "NodeSpec", "Value", "as_text",
            "checkpoint_folder", "held_out_seed", "make_graph", "owns_clock", "read_arguments"]
@@ -25,30 +25,30 @@ __all__ = ["ARGUMENTS", "ENDLESS", "MODULES", "NO_POLICY", "TASKS", "Argument", 
 MODULES = {
     "g1_sim": "sim.g1_sim",
     "g1_wire": "sim.g1_wire",
-    "g1_driver": "retake.g1_driver",
+    "g1_driver": "retake.g1.driver",
     "arm_sim": "sim.arm_sim",
     "arm_wire": "sim.arm_wire",
-    "arm_driver": "retake.arm_driver",
-    "ros2_arm_driver": "retake.ros2_arm_driver",
-    "leader_arm": "retake.leader_arm",
+    "arm_driver": "retake.arms.driver",
+    "ros2_arm_driver": "retake.arms.ros2_driver",
+    "leader_arm": "retake.teleop.leader_arm",
     "camera_sim": "sim.camera_sim",
-    "camera_realsense": "retake.camera_realsense",
-    "camera_v4l2": "retake.camera_v4l2",
-    "camera_replay": "retake.camera_replay",
+    "camera_realsense": "retake.cameras.realsense",
+    "camera_v4l2": "retake.cameras.v4l2",
+    "camera_replay": "retake.cameras.replay",
     "evaluator": "sim.evaluator",
-    "whole_body_controller": "retake.whole_body_controller",
-    "arm_controller": "retake.arm_controller",
-    "authority": "retake.authority",
-    "policy_server": "retake.policy_server",
-    "residual": "retake.residual",
-    "remote_policy": "retake.remote_policy",
-    "teleop_web": "retake.teleop_web",
-    "teleop_joy": "retake.teleop_joy",
-    "teleop_spacemouse": "retake.teleop_spacemouse_driver",
-    "teleop_pose": "retake.teleop_pose",
-    "teleop_webxr": "retake.teleop_webxr",
-    "teleop_keyboard": "retake.teleop_keyboard",
-    "recorder": "retake.recorder",
+    "whole_body_controller": "retake.control.whole_body_controller",
+    "arm_controller": "retake.control.arm_controller",
+    "authority": "retake.control.authority",
+    "policy_server": "retake.policy.policy_server",
+    "residual": "retake.policy.residual",
+    "remote_policy": "retake.policy.remote_policy",
+    "teleop_web": "retake.panel.teleop_web",
+    "teleop_joy": "retake.teleop.joy",
+    "teleop_spacemouse": "retake.teleop.spacemouse_driver",
+    "teleop_pose": "retake.teleop.pose",
+    "teleop_webxr": "retake.teleop.webxr",
+    "teleop_keyboard": "retake.teleop.keyboard",
+    "recorder": "retake.recording.recorder",
 }
 
 
@@ -144,7 +144,7 @@ def _residual(values: Mapping[str, Value], rig: Rig, own: Mapping[str, Value]) -
         raise UserError(f"residual:={values['residual']} corrects a checkpoint of ours; write policy:=FOLDER, the one "
                         "that it was learnt on, or leave it out")
     told = {"residual": whole(str(values["residual"])), "policy": whole(policy), "explore": values["explore"]}
-    loads = ("from retake.residual import Parameters, chosen; "
+    loads = ("from retake.policy.residual import Parameters, chosen; "
              f"chosen(Parameters({told['residual']!r}, {told['policy']!r}, {rig.name!r}))")
     return NodeSpec("residual", rig.name, {**own, **told}, check=loads)
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from std_msgs.msg import String
 
-from retake import qos
+from retake.ros import qos
 
 SILENT_S = 3.0  # diagnostics come every second
 LEVELS = {DiagnosticStatus.OK: "green", DiagnosticStatus.WARN: "yellow", DiagnosticStatus.ERROR: "red"}

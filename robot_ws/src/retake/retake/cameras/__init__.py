@@ -1,0 +1,1 @@
+"""Camera nodes and the devices behind them."""

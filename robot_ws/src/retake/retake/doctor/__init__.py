@@ -1,0 +1,1 @@
+"""`retake doctor`: is this machine fit to run the robot?"""

@@ -1,0 +1,1 @@
+"""The web panel: what people see and what they do with it."""

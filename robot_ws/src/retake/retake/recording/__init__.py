@@ -1,0 +1,1 @@
+"""The recorder and the episode that it writes."""

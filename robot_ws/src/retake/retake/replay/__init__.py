@@ -1,0 +1,1 @@
+"""A recording once more: as a film, or on a robot."""

@@ -1,0 +1,1 @@
+"""`retake report`: an episode or a dataset as one page."""

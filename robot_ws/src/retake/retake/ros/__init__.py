@@ -1,0 +1,1 @@
+"""What every node is made of: messages to values and back, quality of service, parameters, diagnostics, one thread."""

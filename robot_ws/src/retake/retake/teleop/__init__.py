@@ -1,0 +1,1 @@
+"""Teleoperation devices, a node each, and what they share."""
