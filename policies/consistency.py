@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from policies.generative import GenerativePolicy, NoiseLevel
+from policies.normalise import Normaliser
 from policies.policy import Batch, PolicyConfig
 from policies.predictor import TEMPORAL_ENSEMBLING
 from policies.prefix import Prefix
@@ -33,12 +35,24 @@ class ConsistencyPolicy(GenerativePolicy):
     NOISIEST = NoiseLevel(0.0, 0.0, 1.0)
     N_DRAWN = 16
 
+    def __init__(self, config: PolicyConfig, state: Normaliser, action: Normaliser) -> None:
+        super().__init__(config, state, action)
+        del self.time  # there is only one
+        self.noisiest = nn.Parameter(torch.zeros(config.context_dim))  # what the network is told of it
+
+    def moment(self, t: torch.Tensor) -> torch.Tensor:
+        """The same whenever."""
+        return self.noisiest
+
     @classmethod
     def distilling(cls, teacher: GenerativePolicy) -> ConsistencyPolicy:
         """A student to train with `loss`: the teacher's weights, of which those after the encoder learn."""
         shared = {field.name: getattr(teacher.config, field.name) for field in dataclasses.fields(PolicyConfig)}
         student = cls(PolicyConfig(**shared), teacher.state_normaliser, teacher.action_normaliser)
-        student.load_state_dict(teacher.state_dict())
+        weights = {name: value for name, value in teacher.state_dict().items() if not name.startswith("time.")}
+        with torch.no_grad():
+            weights["noisiest"] = teacher.moment(torch.full((1, 1), cls.NOISIEST.t, device=teacher.device))[0]
+        student.load_state_dict(weights)
         for encoder in (student.encoders, student.context):
             encoder.requires_grad_(False)
         student.teacher = (teacher.eval().requires_grad_(False),)

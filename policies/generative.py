@@ -50,12 +50,16 @@ class GenerativePolicy(ChunkPolicy):
 
     def network(self, noisy: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """What the kind predicts (b, flat) from a noisy chunk (b, flat), its time (b, 1) and the context."""
-        angle = t * self.frequency
-        context = context + self.time(torch.cat([angle.sin(), angle.cos()], dim=1))
+        context = context + self.moment(t)
         x = self.enter(noisy)
         for block in self.blocks:
             x = block(x, context)
         return self.leave(x)
+
+    def moment(self, t: torch.Tensor) -> torch.Tensor:
+        """What the network is told (b, context_dim) of its time (b, 1)."""
+        angle = t * self.frequency
+        return self.time(torch.cat([angle.sin(), angle.cos()], dim=1))
 
     @abstractmethod
     def levels(self) -> list[NoiseLevel]:
