@@ -21,7 +21,7 @@ from policies.generative import GenerativePolicy
 from policies.normalise import Normaliser
 from policies.policy import PolicyConfig, generator_of
 
-ROUNDS, WARM_UPS = 80, 5
+ROUNDS, WARM_UPS = 300, 5
 CHI_STEPS = 16  # DDIM steps of Chi et al. on their robots (arXiv 2303.04137, section IV.D)
 
 

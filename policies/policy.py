@@ -128,7 +128,7 @@ class ChunkPolicy(nn.Module, ABC):
 
     def see(self, batch: Batch) -> torch.Tensor:
         """Keypoints (b, n_seen) of the images, camera by camera, in the coordinates of the whole pictures."""
-        images = batch.images.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0  # (b, cameras, 3, h, w)
+        images = batch.images.permute(0, 1, 4, 2, 3).float().div_(127.5).sub_(1.0)  # (b, cameras, 3, h, w)
         if batch.gain is not None and batch.offset is not None:
             images = images * batch.gain + batch.offset
         if not self.config.cameras:
