@@ -29,6 +29,7 @@ class RlConfig:
     initial_temperature: float = 0.01
     exploration_std: float = 0.05  # of the noise on a deterministic actor's action
     noise_clip: float = 0.3
+    noise_held: float = 0.0  # the chance that noise stays for another step: a base undoes what lasts one
     gamma: float = 0.97
     n_step: int = 3
     batch_size: int = 128
@@ -54,7 +55,7 @@ class RlConfig:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: 1 and more; correct it")
         if self.n_target_critics > self.n_critics:
             raise ValueError(f"n_target_critics {self.n_target_critics}; allowed: up to n_critics {self.n_critics}")
-        for name in ("residual_scale", "gamma", "tau", "demo_fraction"):
+        for name in ("residual_scale", "gamma", "tau", "demo_fraction", "noise_held"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: 0 to 1; correct it")
         for name in ("critic_learning_rate", "actor_learning_rate", "initial_temperature", "grad_clip"):

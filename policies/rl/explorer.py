@@ -29,12 +29,22 @@ class Explorer:
     def __init__(self, config: RlConfig, published: Published, seed: int) -> None:
         self._config, self._published = config, published
         self._generator = torch.Generator().manual_seed((config.seed << 32) ^ (seed + 1))
+        self._noise: torch.Tensor | None = None
 
     def act(self, observation: np.ndarray, base: np.ndarray) -> np.ndarray:
         """See `act`."""
+        noise = self._drawn(len(base))
         if self._published.version == 0:
             proposed = torch.from_numpy(base)[None]
-            noise = 2.0 * torch.rand(proposed.shape, generator=self._generator) - 1.0
             return bounded(proposed + self._config.warmup_noise * noise, proposed)[0].numpy()
-        noise = torch.randn((1, len(base)), generator=self._generator)
         return act(self._published.actor, observation, base, noise)
+
+    def _drawn(self, n: int) -> torch.Tensor:
+        """(1, n) uniform in -1..1 before anything is learnt, standard normal then; in some steps that of the last."""
+        held, draw = self._config.noise_held, self._generator
+        if self._noise is None or not held or float(torch.rand((), generator=draw)) >= held:
+            if self._published.version == 0:
+                self._noise = 2.0 * torch.rand((1, n), generator=draw) - 1.0
+            else:
+                self._noise = torch.randn((1, n), generator=draw)
+        return self._noise
