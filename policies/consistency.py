@@ -46,10 +46,13 @@ class ConsistencyPolicy(GenerativePolicy):
 
     @classmethod
     def distilling(cls, teacher: GenerativePolicy) -> ConsistencyPolicy:
-        """A student to train with `loss`: the teacher's weights, of which those after the encoder learn."""
+        """A student to train with `loss`: the teacher's weights without its last block, of which those after the
+        encoder learn."""
         shared = {field.name: getattr(teacher.config, field.name) for field in dataclasses.fields(PolicyConfig)}
+        shared["n_blocks"] = max(teacher.config.n_blocks - 1, 1)
         student = cls(PolicyConfig(**shared), teacher.state_normaliser, teacher.action_normaliser)
-        weights = {name: value for name, value in teacher.state_dict().items() if not name.startswith("time.")}
+        own = student.state_dict().keys()
+        weights = {name: value for name, value in teacher.state_dict().items() if name in own}
         with torch.no_grad():
             weights["noisiest"] = teacher.moment(torch.full((1, 1), cls.NOISIEST.t, device=teacher.device))[0]
         student.load_state_dict(weights)

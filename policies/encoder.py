@@ -46,7 +46,7 @@ class PatchEncoders(nn.Module):
             raise ValueError(f"pictures of {width}x{height}; allowed: multiples of {PATCH} for the encoder 'patch'")
         inside, outside = PATCH_WIDTH * cameras, n_keypoints * cameras
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3 * PATCH**2 * cameras, inside, 1, groups=cameras), nn.ReLU(inplace=True),
+            nn.Conv2d(3 * PATCH**2 * cameras, inside, 3, padding=1, groups=cameras), nn.ReLU(inplace=True),
             nn.Conv2d(inside, inside, 3, padding=1, groups=cameras), nn.ReLU(inplace=True),
             nn.Conv2d(inside, outside, 1, groups=cameras),
         )  # fmt: skip

@@ -19,6 +19,7 @@ class RlConfig:
     observation_dim: int = 0
     action_dim: int = 0  # of the continuous action
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
+    residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
     ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py
     hidden_dim: int = 128
     n_critics: int = 5
@@ -58,6 +59,8 @@ class RlConfig:
         for name in ("residual_scale", "gamma", "tau", "demo_fraction", "noise_held"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: 0 to 1; correct it")
+        if not 0.0 <= self.residual_penalty < math.inf:
+            raise ValueError(f"residual_penalty {self.residual_penalty}; allowed: 0 and more; correct it")
         for name in ("critic_learning_rate", "actor_learning_rate", "initial_temperature", "grad_clip"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: above 0; correct it")

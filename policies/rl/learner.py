@@ -123,6 +123,9 @@ class Learner:
         action, log_prob = self.actor(batch.observation, batch.base, noise)
         value = self.critic(torch.cat([batch.observation, action], -1)).mean()  # of all critics
         loss = self.log_temperature.exp().detach() * log_prob.mean() - value
+        if config.residual_penalty:
+            used = (action - batch.base) / config.residual_scale  # of the bound, -1..1
+            loss = loss + config.residual_penalty * used.square().mean()
         self._step("actor", loss)
         if config.stochastic:
             entropy = -float(log_prob.detach().mean())
