@@ -7,11 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from made import episode, small
+from made import about, episode, small
 
 from policies.rl import config as configs
+from policies.rl.explorer import Explorer
 from policies.rl.learner import Learner
 from policies.rl.networks import Actor, EnsembleMlp, bounded
+from policies.rl.weights import Published
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -70,6 +72,31 @@ def test_it_learns_where_the_reward_is(kind):
                                           reward=(action[:, 0] > 0.1).astype(np.float32)))  # fmt: skip
     action, _ = learner.actor(torch.randn(200, 3), torch.zeros(200, 2))
     assert (action[:, 0] > 0.1).float().mean() > 0.9
+
+
+def test_a_residual_that_earns_nothing_is_given_up_where_it_has_to_earn():
+    """The reward does not know the action: without a penalty noise in the critics decides."""
+    used = []
+    for penalty in (0.0, 1.0):
+        learner = Learner(small("residual", warmup_steps=0, actor_every=1, actor_learning_rate=3e-3,
+                                critic_only_updates=30, residual_penalty=penalty))  # fmt: skip
+        for k in range(150):
+            learner.learn(episode(1, end="success", seed=k))
+        action, _ = learner.actor(torch.randn(200, 3, generator=generator()), torch.zeros(200, 2))
+        used.append(float(action.detach().abs().mean()) / learner.config.residual_scale)
+    assert used[1] < 0.3 * used[0]
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["warm-up", "actor"])
+def test_noise_lasts_as_long_as_it_is_held(version):
+    base, changes = np.zeros(2, np.float32), []
+    for held in (0.0, 0.8, 1.0):
+        learner = Learner(small("residual", noise_held=held))
+        published = Published(learner.actor, learner.gripper, about(), version)
+        explorer = Explorer(learner.config, published, 0)
+        actions = np.array([explorer.act(np.zeros(3, np.float32), base) for _ in range(300)])
+        changes.append(float((np.diff(actions, axis=0) != 0.0).any(1).mean()))
+    assert changes[0] == 1.0 and changes[1] == pytest.approx(0.2, abs=0.06) and changes[2] == 0.0
 
 
 def test_the_grippers_head_learns_to_close():
