@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,13 @@ def train(out: Path, data: Path, kind: str, start: Path, steps: int) -> Path:
     return out
 
 
-def wins(policy: Path, out: Path, workers: int = 1, worlds: Sequence[int] = FINAL) -> dict[int, bool]:
-    """Success of a policy in these worlds, each run once; the results are kept in `out`."""
+def wins(policy: Path, out: Path, workers: int = 1) -> dict[int, bool]:
+    """Success of a policy in the worlds of FINAL, each run once; the results are kept in `out`."""
     settings = settings_of(str(policy))
     result = ResultFile(out, settings)
-    for line, film in parallel.in_processes(settings, result.missing(worlds), "none", workers):
+    for line, film in parallel.in_processes(settings, result.missing(FINAL), "none", workers):
         result.add(line, film)
-    return {seed: result.lines[seed]["outcome"] == "success" for seed in worlds}
+    return {seed: result.lines[seed]["outcome"] == "success" for seed in FINAL}
 
 
 def curve(run: Path) -> Points:
