@@ -36,13 +36,15 @@ from sim.learn_tasks import NO_BASE, Bench, make_bench
 from sim.rl_actor import demonstrate, evaluate, explore
 from sim.rl_judge import JudgedEnv
 from sim.rl_operator import Operator
-from sim.rl_policy import PolicyBase
+from sim.rl_policy import Eyes, PolicyBase
 from sim.tasks import TASKS
 
 EXIT_INTERRUPTED = 130
 FIRST_SEED = 1_000  # of the episodes; demonstrations have those before
 WAIT_S = 0.5  # of a learner for episodes
 ROLES = ("both", "actor", "learner")
+STRAY_MAX_MM = 50.0
+FIXED = ("seed", "observation_dim", "action_dim", "pose_dim", "behind_dim")  # of a config, by the task and the base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--steps", type=int, default=30_000, help="of the robot, one per camera frame (%(default)s)")
     parser.add_argument("--demos", type=int, default=50, help="demonstrations of the scripted expert (%(default)s)")
+    parser.add_argument("--stray", type=float, default=0.0, metavar="MM", help="demonstrations stray so far at times "
+                        "and come back; from pictures 6 shows what beside the goal looks like")
     parser.add_argument("--limit", type=float, default=math.inf, metavar="S", help="cut an episode of learning off "
                         "after so many seconds, as who sees that it is stuck; by default with the task's own")
     parser.add_argument("--operator", action="store_true", help="a scripted person intervenes (arm_insert)")
@@ -70,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the steps were made and learnt from."""
+    if not 0.0 <= args.stray <= STRAY_MAX_MM:
+        raise ValueError(f"--stray {args.stray}; allowed: 0 to {STRAY_MAX_MM:g} mm")
     if not args.limit > 0.0:
         raise ValueError(f"--limit {args.limit}; allowed: seconds above 0; leave it out for the task's own")
     if args.demos >= FIRST_SEED or args.demos < 0 or args.steps < 1:
@@ -80,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         kind = configs.hil if args.base == NO_BASE else configs.residual
         made = kind(bench.env.observe.dim, len(bench.env.rates), args.seed)
+        if isinstance(eyes := bench.env.observe, Eyes):
+            made = replace(made, pose_dim=eyes.pose_dim, behind_dim=bench.env.layout.rate_dim)
         config = replace(made, **overrides(args.set, made))
         folder = RunFolder(args.out)
         folder.start(config, bench.env.about)
@@ -103,7 +111,7 @@ def overrides(words: Sequence[str], config: RlConfig) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         name, _, text = word.partition("=")
-        if name not in known or name in ("seed", "observation_dim", "action_dim"):
+        if name not in known or name in FIXED:
             raise ValueError(f"--set {word}; allowed: NAME=VALUE with a name of policies/rl/config.py")
         kind = type(known[name])
         try:
@@ -205,4 +213,4 @@ class _Run:
                 continue
             start = env.reset(seed)
             expert = self._bench.make_expert(env.task, env.loop.reference, seed)
-            save_episode(path, demonstrate(env, expert, start))
+            save_episode(path, demonstrate(env, expert, start, 1e-3 * self._args.stray))

@@ -41,19 +41,45 @@ def explore(
             return builder.episode()
 
 
-def demonstrate(env: RlEnv, expert: Expert, start: tuple[np.ndarray, np.ndarray]) -> RlEpisode:
-    """What the expert does after `env.reset`, whose answer is `start`, with the base's actions beside it."""
-    builder = EpisodeBuilder(env, *start)
-    while not builder.add(person_step(env, expert), PERSON):
+def demonstrate(
+    env: RlEnv, expert: Expert, start: tuple[np.ndarray, np.ndarray], stray_m: float = 0.0
+) -> RlEpisode:
+    """What the expert does after `env.reset`, whose answer is `start`, with the base's actions beside it. At times its
+    hands stray up to `stray_m` from where it wants them, half of that along the third axis, and it sees and corrects
+    that."""
+    builder, strays = EpisodeBuilder(env, *start), Strays(env, stray_m)
+    while not builder.add(person_step(env, expert, strays.next()), PERSON):
         pass
     return builder.episode(is_demo=True)
 
 
-def person_step(env: RlEnv, expert: Expert) -> Step:
-    """One camera period towards where the expert is at its end."""
+class Strays:
+    """How far the hands are beside where they are wanted, from step to step."""
+
+    APART, CHANCE, STEPS = 6, 0.15, (3, 9)  # steps between two at least, of one more step to begin, how long
+
+    def __init__(self, env: RlEnv, most_m: float) -> None:
+        self._rng, self._most_m = np.random.default_rng([env.seed, 0x57]), most_m
+        self._positions = [part.rates for part in env.layout.parts if part.kind == "position"]
+        self._way, self._left = np.zeros(env.layout.rate_dim), 0
+
+    def next(self) -> np.ndarray:
+        """(rate_dim,) m."""
+        self._left -= 1
+        if self._most_m and self._left < -self.APART and self._rng.random() < self.CHANCE:
+            self._left = int(self._rng.integers(*self.STEPS))
+            for rates in self._positions:
+                self._way[rates] = self._rng.uniform(-self._most_m, self._most_m, 3) * (1.0, 1.0, 0.5)
+        return self._way if self._left > 0 else np.zeros_like(self._way)
+
+
+def person_step(env: RlEnv, expert: Expert, stray: np.ndarray | None = None) -> Step:
+    """One camera period towards where the expert is at its end, `stray` (rate_dim,) beside it."""
     target = env.loop.reference
     for _ in range(round(env.rig.camera_dt / env.rig.reference_dt)):
         target = expert.act(env.loop.measured_action, env.rig.reference_dt)
+    if stray is not None and stray.any():
+        target = env.layout.moved(target, stray)
     return env.step_person(target)
 
 

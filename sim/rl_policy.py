@@ -40,6 +40,7 @@ class Eyes:
         self.policy = loaded.policy
         self.name = self.sha256 = loaded.sha256
         self.dim = feature_dim(self.policy, task.rig.layout)
+        self.pose_dim = len(self.policy.config.state_channels)
         self._drawing = CameraRig(view=task_spec(task.name).view)
         self._step_ns = round(self._rig.control_dt * 1e9)
 

@@ -18,6 +18,8 @@ class RlConfig:
     seed: int = 0
     observation_dim: int = 0
     action_dim: int = 0  # of the continuous action
+    pose_dim: int = 0  # of an observation of pictures: of the pose in it, see policies/rl/goals.py; 0: shown as it is
+    behind_dim: int = 0
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
     ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py

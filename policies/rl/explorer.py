@@ -19,7 +19,7 @@ def act(actor: ActsOn, observation: np.ndarray, base: np.ndarray, noise: torch.T
     with torch.no_grad():
         seen = torch.from_numpy(observation)[None]
         if isinstance(actor, Actor):
-            seen = actor.whitened(seen)
+            seen = actor.shown(seen)
         return actor(seen, torch.from_numpy(base)[None], noise)[0][0].numpy()
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from policies.rl.config import RlConfig
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-SEEN_MAX = 10.0  # whitened; far out is far out
+SEEN_MAX = 10.0  # shown; far out is far out
 
 
 class EnsembleMlp(nn.Module):
@@ -75,16 +75,16 @@ class Actor(nn.Module):
         self.register_buffer("rung", torch.ones(()))
         self.centre: torch.Tensor | None  # (o,) of observations as they come; None: `forward` takes them so
         self.axes: torch.Tensor | None  # (o, o), what of them is seen
-        self.whiten(None, None)
+        self.show_by(None, None)
         if not config.stochastic:
             nn.init.zeros_(self.net.weights[-1])
 
-    def whiten(self, centre: torch.Tensor | None, axes: torch.Tensor | None) -> None:
-        """From now on by these; see policies/rl/whitening.py."""
+    def show_by(self, centre: torch.Tensor | None, axes: torch.Tensor | None) -> None:
+        """From now on by these; see policies/rl/goals.py."""
         self.register_buffer("centre", centre)
         self.register_buffer("axes", axes)
 
-    def whitened(self, observation: torch.Tensor) -> torch.Tensor:
+    def shown(self, observation: torch.Tensor) -> torch.Tensor:
         """Observations (..., o) as they come, as `forward` takes them."""
         if self.centre is None or self.axes is None:
             return observation
@@ -99,7 +99,7 @@ class Actor(nn.Module):
         self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Total actions (b, a) and their log-probabilities (b,), 0 for a deterministic actor; observations (b, o)
-        whitened.
+        as they are shown.
 
         `noise` (b, a) standard normal; None gives the action that is deployed.
         """

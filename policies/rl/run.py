@@ -22,7 +22,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from policies.atomic import replace_file
@@ -37,13 +36,12 @@ from policies.rl.episode import (
     load_episode,
     save_episode,
 )
+from policies.rl.goals import goals
 from policies.rl.ladder import rung_after
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
-from policies.rl.whitening import whitening
 
-SCALED = "state"  # the observation whose numbers are scaled by hand
 RUN_NAME, LOG_NAME, LOCK_NAME = "run.json", "log.jsonl", "learner.lock"
 
 
@@ -146,10 +144,11 @@ class LearnerRun:
         self.journal: list[dict[str, Any]] = []  # the log's lines, which are part of the state
         demos = sorted(folder.demos.glob(f"*{SUFFIX}"))
         demonstrated = [self._checked(path) for path in demos]
-        if demos and self.about.observation != SCALED:
-            self.learner.actor.whiten(*whitening(np.concatenate([episode.observation for episode in demonstrated])))
+        if demos and config.pose_dim:
+            seen = [episode.observation for episode in demonstrated]
+            self.learner.actor.show_by(*goals(seen, config.pose_dim, config.behind_dim))
         for episode in demonstrated:
-            self.learner.replay.add(self._whitened(episode))
+            self.learner.replay.add(self._shown(episode))
         self._demos = [path.name for path in demos]
         if (folder.path / STATE_NAME).exists():
             self._resume()
@@ -166,10 +165,10 @@ class LearnerRun:
             if not path.exists():
                 raise RunError(f"{path} is gone, but the learner has learnt from it; allowed: all episodes of the run; "
                                "put it back or start a new run")  # fmt: skip
-            self.learner.replay.add(self._whitened(load_episode(path)))
+            self.learner.replay.add(self._shown(load_episode(path)))
 
-    def _whitened(self, episode: RlEpisode) -> RlEpisode:
-        seen = self.learner.actor.whitened(torch.from_numpy(episode.observation))
+    def _shown(self, episode: RlEpisode) -> RlEpisode:
+        seen = self.learner.actor.shown(torch.from_numpy(episode.observation))
         return replace(episode, observation=seen.numpy())
 
     def poll(self) -> int:
@@ -187,7 +186,7 @@ class LearnerRun:
             (self.folder.refused / f"{path.name}.txt").write_text(f"{error}\n")
             print(f"refused {path.name}: {error}", flush=True)
             return False
-        measured = self.learner.learn(self._whitened(episode))
+        measured = self.learner.learn(self._shown(episode))
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
                 "end": episode.end, "seed": episode.seed, "rung": episode.rung,
                 "weights_version": episode.weights_version, "updates": self.learner.n_updates,

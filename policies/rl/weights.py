@@ -70,7 +70,7 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
         gripper = EnsembleMlp(
             1, config.observation_dim, config.hidden_dim, GRIPPER_ACTIONS, config.layer_norm, generator
         )
-        actor.whiten(tensors.get("actor.centre"), tensors.get("actor.axes"))
+        actor.show_by(tensors.get("actor.centre"), tensors.get("actor.axes"))
         for part, module in (("actor.", actor), ("gripper.", gripper)):
             module.load_state_dict({n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)})
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:

@@ -12,6 +12,7 @@ from made import about, episode, small
 from policies.rl import run as run_module
 from policies.rl.episode import SUFFIX, EpisodeError, save_episode
 from policies.rl.explorer import act
+from policies.rl.goals import goals
 from policies.rl.learner import Learner
 from policies.rl.run import LearnerRun, RunError, RunFolder
 from policies.rl.weights import WeightsError, load_weights
@@ -159,26 +160,26 @@ def test_a_run_of_another_config_or_base_is_refused(tmp_path):
         load_weights(tmp_path / "empty")
 
 
-def test_what_pictures_are_made_into_is_whitened_by_the_demonstrations(tmp_path):
+def test_what_pictures_are_made_into_is_shown_by_the_demonstrations(tmp_path):
     """The actor takes observations as they come, also elsewhere; the state is scaled by hand."""
     folder, scaled = RunFolder(tmp_path / "seen"), RunFolder(tmp_path / "state")
     rng = np.random.default_rng(0)
     demo = episode(30, is_demo=True)
-    raw = (7.0 + 0.01 * rng.standard_normal((31, 3))).astype(np.float32)
-    for each, observation in ((folder, "f00d"), (scaled, "state")):
+    raw = (7.0 + 0.01 * rng.standard_normal((31, 4))).astype(np.float32)
+    for each, observation, dims in ((folder, "f00d", {"pose_dim": 1, "behind_dim": 1}), (scaled, "state", {})):
         told = about(observation=observation)
-        each.start(small("residual"), told)
+        each.start(small("residual", 4, **dims), told)
         save_episode(each.demos / f"0{SUFFIX}", dataclasses.replace(demo, about=told, observation=raw))
     run = LearnerRun(folder)
-    rows = run.learner.replay._rows[:31, :3]
-    assert torch.allclose(rows.mean(0), torch.zeros(3), atol=1e-2)
-    assert torch.allclose(rows.T @ rows / 31, torch.eye(3), atol=0.05)
+    rows = run.learner.replay._rows[:31, :4]
+    centre, axes = goals([raw], 1, 1)
+    assert torch.allclose(rows, (torch.from_numpy(raw) - centre) @ axes) and rows.abs().mean() > 0.01
     folder.write(0, dataclasses.replace(episode(25, seed=1), about=run.about, observation=raw[:26]))
     run.poll()
     actor, again = load_weights(folder.path).actor, LearnerRun(folder).learner
-    seen = actor.whitened(torch.from_numpy(raw))
+    seen = actor.shown(torch.from_numpy(raw))
     assert torch.equal(seen, rows) and torch.equal(again.replay._rows, run.learner.replay._rows)
     wanted = actor(seen[3:4], torch.from_numpy(demo.base[3:4]))[0][0]
     assert np.array_equal(act(actor, raw[3], demo.base[3]), wanted.detach())
     state = LearnerRun(scaled).learner
-    assert state.actor.centre is None and torch.equal(state.replay._rows[:31, :3], torch.from_numpy(raw))
+    assert state.actor.centre is None and torch.equal(state.replay._rows[:31, :4], torch.from_numpy(raw))
