@@ -132,7 +132,7 @@ class Person(Node):
         """Another world, its episode, and who watches over it; what sim/reset answered."""
         start = json.loads(self.call("sim/reset"))
         # The recorder refuses until the clock has reached it, and where one is being recorded.
-        self.until(lambda: "is being recorded" in self.call("episode/start", needed=False), "an episode")
+        self.until(lambda: "is being recorded" in self.call("episode/start", needed=False), "episode")
         self.until(lambda: self.stamps and self.stamps[-1] >= start["stamp_ns"] + 60_000_000, "the new world")
         self.call("sim/run")
         return start

@@ -56,7 +56,8 @@ def demonstrate(
 class Strays:
     """How far the hands are beside where they are wanted, from step to step."""
 
-    APART, CHANCE, STEPS = 6, 0.15, (3, 9)  # steps between two at least, of one more step to begin, how long
+    APART, STEPS = 6, (3, 9)  # steps from one to the next at least; of one, the end excluded
+    CHANCE = 0.15  # of each step after those that the next begins
 
     def __init__(self, env: RlEnv, most_m: float) -> None:
         self._rng, self._most_m = np.random.default_rng([env.seed, 0x57]), most_m

@@ -19,7 +19,7 @@ class RlConfig:
     observation_dim: int = 0
     action_dim: int = 0  # of the continuous action
     pose_dim: int = 0  # of an observation of pictures: of the pose in it, see policies/rl/goals.py; 0: shown as it is
-    behind_dim: int = 0
+    behind_dim: int = 0  # of how far the robot is behind its reference, the last numbers
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
     ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py
@@ -63,6 +63,8 @@ class RlConfig:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: 0 to 1; correct it")
         if not 0.0 <= self.residual_penalty < math.inf:
             raise ValueError(f"residual_penalty {self.residual_penalty}; allowed: 0 and more; correct it")
+        if self.residual_penalty and not self.residual_scale:
+            raise ValueError("residual_penalty with residual_scale 0; allowed: a bound above 0; leave one of them out")
         for name in ("critic_learning_rate", "actor_learning_rate", "initial_temperature", "grad_clip"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: above 0; correct it")

@@ -3,8 +3,8 @@ and how it is pushed.
 
 What a frozen encoder finds in pictures has neither scale nor meaning. But every picture of a demonstration is followed
 by its end, so the hand's own way from here to there is known, and a ridge regression finds it in the pictures. No
-object is named. On arm_insert, from one wrist camera, it is right by 1.5 mm. With the encoder's 64 numbers as they are,
-or whitened, nothing was learnt in 20,000 steps; with these ways 27 of 30 worlds succeeded after 1,700.
+object is named. On arm_insert, from one wrist camera, a linear fit is right by 1 to 2 mm. With the encoder's 64
+numbers, whitened, nothing was learnt in 20,000 steps; with these ways 83 to 98 of 100 worlds succeeded after 3,000, 50 before.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ def goals(episodes: Sequence[np.ndarray], pose_dim: int, behind_dim: int) -> tup
     pose, how far behind; the rest are 0.
 
     Raises:
-        ValueError: there are not twice as many numbers from pictures as the pose has.
+        ValueError: no demonstration, or not twice as many numbers from pictures as the pose has.
     """
+    if not episodes:
+        raise ValueError("no demonstration succeeded; allowed: at least one, whose end is the goal; record more")
     seen = np.concatenate(episodes).astype(np.float64)
     o = seen.shape[1]
     known, seen_dim = o - behind_dim, o - behind_dim - pose_dim  # what tells the way; what of it is from pictures

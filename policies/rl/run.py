@@ -145,7 +145,7 @@ class LearnerRun:
         demos = sorted(folder.demos.glob(f"*{SUFFIX}"))
         demonstrated = [self._checked(path) for path in demos]
         if demos and config.pose_dim:
-            seen = [episode.observation for episode in demonstrated]
+            seen = [episode.observation for episode in demonstrated if episode.end == "success"]
             self.learner.actor.show_by(*goals(seen, config.pose_dim, config.behind_dim))
         for episode in demonstrated:
             self.learner.replay.add(self._shown(episode))

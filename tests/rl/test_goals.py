@@ -38,5 +38,7 @@ def test_the_way_to_the_end_is_shown_and_the_pose_beside_it():
 
 def test_a_base_without_pictures_is_refused():
     blind = [each[:, KEYPOINTS:] for each in demonstrations(3, 0)[0]]
+    with pytest.raises(ValueError, match="no demonstration succeeded"):
+        goals([], POSE, BEHIND)
     with pytest.raises(ValueError, match="0 numbers from pictures for a pose of 2; .* give the base a camera"):
         goals(blind, POSE, BEHIND)

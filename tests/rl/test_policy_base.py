@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,9 @@ from policies.act import ActPolicy
 from policies.checkpoint import CheckpointError, save_checkpoint
 from policies.normalise import Normaliser
 from policies.policy import PolicyConfig
+from policies.rl.run import RunFolder
+from policies.rl.weights import load_weights
+from sim import learn
 from sim.arm_insert import ArmInsertTask
 from sim.learn_tasks import make_bench
 from sim.rl_env import RlEnv
@@ -94,3 +99,14 @@ def test_its_eyes_serve_without_it(checkpoint):
     bench.close()
     with pytest.raises(ValueError, match="allowed: one of them"):
         make_bench("arm_insert", str(checkpoint), eyes=checkpoint)
+
+
+def test_a_run_through_its_eyes_is_shown_the_way_to_the_goal(checkpoint, tmp_path):
+    parser = argparse.ArgumentParser()
+    learn.add_arguments(parser)
+    words = ["--base", str(checkpoint), "--out", str(tmp_path), "--demos", "2", "--steps", "1", "--limit", "0.1",
+             "--evaluate-every", "0", "--episodes", "1"]  # fmt: skip
+    assert learn.run(parser.parse_args(words)) == 0
+    config, _ = RunFolder(tmp_path).read()
+    assert (config.pose_dim, config.behind_dim) == (8, 7)
+    assert load_weights(tmp_path).actor.axes[:, :8].any()

@@ -100,6 +100,17 @@ def test_a_demonstration_succeeds_and_its_actions_do_again(env):
     assert rewards[-1] == 1.0
 
 
+def test_a_demonstration_that_strays_is_another_one_and_succeeds(env):
+    made = []
+    for stray_m in (0.0, 0.006, 0.006):
+        start = env.reset(7)
+        made.append(demonstrate(env, InsertExpert(env.task, env.loop.reference, 7), start, stray_m))
+    straight, astray, again = made
+    assert astray.end == "success" and np.array_equal(astray.action, again.action)
+    n = min(len(straight), len(astray))
+    assert 0.1 < np.abs(astray.action[:n] - straight.action[:n])[:, :3].max() < 1.0
+
+
 def test_exploring_is_a_function_of_seed_and_weights(env, tmp_path):
     learner = Learner(config(env, warmup_noise=0.2))
     publish(tmp_path, learner, env.about)

@@ -164,12 +164,14 @@ def test_what_pictures_are_made_into_is_shown_by_the_demonstrations(tmp_path):
     """The actor takes observations as they come, also elsewhere; the state is scaled by hand."""
     folder, scaled = RunFolder(tmp_path / "seen"), RunFolder(tmp_path / "state")
     rng = np.random.default_rng(0)
-    demo = episode(30, is_demo=True)
+    demo = episode(30, end="success", is_demo=True)
     raw = (7.0 + 0.01 * rng.standard_normal((31, 4))).astype(np.float32)
     for each, observation, dims in ((folder, "f00d", {"pose_dim": 1, "behind_dim": 1}), (scaled, "state", {})):
         told = about(observation=observation)
         each.start(small("residual", 4, **dims), told)
         save_episode(each.demos / f"0{SUFFIX}", dataclasses.replace(demo, about=told, observation=raw))
+        failed = dataclasses.replace(demo, about=told, observation=3.0 * raw, end="truncated")  # its end is no goal
+        save_episode(each.demos / f"1{SUFFIX}", failed)
     run = LearnerRun(folder)
     rows = run.learner.replay._rows[:31, :4]
     centre, axes = goals([raw], 1, 1)
