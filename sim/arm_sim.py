@@ -16,6 +16,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
 from controllers import arm
+from controllers.arm_controller import ArmSensors
 from controllers.rigs import rig_of
 from retake.ros import qos
 from retake.ros.conversions import time_message
@@ -56,9 +57,8 @@ class ArmOutputs:
         self._applied = node.create_publisher(JointState, "applied_joint_command", qos.SEND)
         self._clock = node.create_publisher(Clock, "/clock", qos.STREAM)
 
-    def publish_state(self, now: int, elapsed: int) -> None:
+    def publish_state(self, now: int, elapsed: int, sensors: ArmSensors) -> None:
         """The state at stamp `now`, `elapsed` ns after the run began; the controller's part goes out first."""
-        sensors = self._world.sensors()
         self._joint_states.publish(self._codec.encode(now, sensors.q, sensors.dq, sensors.tau_est))
         if now % CLOCK_NS == 0:
             self._clock.publish(Clock(clock=time_message(now)))

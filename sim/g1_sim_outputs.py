@@ -12,6 +12,7 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, String
 
 from controllers import g1
+from controllers.g1_controller import Sensors
 from retake.ros import qos
 from retake.ros.conversions import time_message
 from retake.ros.wire import ImuCodec, JointStateCodec
@@ -54,9 +55,8 @@ class Outputs:
         self._applied = node.create_publisher(JointState, "applied_joint_command", qos.SEND)
         self._clock = node.create_publisher(Clock, "/clock", qos.STREAM)
 
-    def publish_state(self, now: int, elapsed: int) -> None:
+    def publish_state(self, now: int, elapsed: int, sensors: Sensors) -> None:
         """The state at stamp `now`, `elapsed` ns after the run began; the controller's part goes out first."""
-        sensors = self._world.sensors()
         self._imu.publish(self._imu_codec.encode(now, sensors.quat_xyzw, sensors.gyro, sensors.accel))
         self._joint_states.publish(self._codec.encode(now, sensors.q, sensors.dq, sensors.tau_est))
         if now % CLOCK_NS == 0:

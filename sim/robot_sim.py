@@ -51,7 +51,7 @@ class Parameters:
 class Outputs(Protocol):
     """The publishers of one world and task."""
 
-    def publish_state(self, now: int, elapsed: int) -> None: ...
+    def publish_state(self, now: int, elapsed: int, measured: Any) -> None: ...
     def publish_applied(self, answered: int) -> None: ...
 
 
@@ -108,7 +108,7 @@ class RobotSim(Node):
         self._command: JointCommand | None = None
         self._command_ns = -1  # state that the newest command answers
         self._anchor = time.monotonic() - start_ns / NS_PER_S
-        self._outputs.publish_state(self._now, self._now - self._start)
+        self._publish_state()
 
     # Inputs
 
@@ -171,7 +171,7 @@ class RobotSim(Node):
     def _ask_again(self) -> None:
         """Lockstep: before the first command the state is repeated; without the controller the world goes on alone."""
         if self._command_ns < 0:
-            self._outputs.publish_state(self._now, self._now - self._start)
+            self._outputs.publish_state(self._now, self._now - self._start, self._measured)
         elif self._command_ns != self._now and not self._controller.should_wait():
             for _ in range(round(ASK_AGAIN_S / self._dt)):
                 self._step()
@@ -192,9 +192,14 @@ class RobotSim(Node):
         self._now += self._step_ns
         if self._command_ns >= 0:
             self._world.step(self._leased_command(answered))
-        self._outputs.publish_state(self._now, self._now - self._start)
+        self._publish_state()
         self._outputs.publish_applied(answered)
         self._diagnostics.count("step")
+
+    def _publish_state(self) -> None:
+        """Measure once for each stamp: a state that is repeated has the noise it had, so runs stay equal bit by bit."""
+        self._measured = self._world.sensors()
+        self._outputs.publish_state(self._now, self._now - self._start, self._measured)
 
     def _leased_command(self, now: int) -> JointCommand | None:
         is_over = now - self._command_ns > self._lease_ns

@@ -158,3 +158,13 @@ def test_wrong_parameters_stop_the_node(probe: Probe) -> None:
         G1Sim(**options(probe, seed=-1))
     with pytest.raises(UserError, match="parameter lockstep is 3, allowed is a bool"):
         G1Sim(**options(probe, lockstep=3))
+
+
+def test_a_state_that_is_repeated_is_the_same_measurement(probe: Probe) -> None:
+    """Noise that was drawn anew for each repetition made runs of one seed differ when the first answer was slow."""
+    driver = Driver(probe, lockstep=True, cameras=False, seed=5, noise=True)
+    probe.until(lambda: len(driver.states) >= 3 and len(driver.imus) >= 3)
+    for heard in (driver.states, driver.imus):
+        assert all(message == heard[0] for message in heard)
+    driver.step()
+    assert driver.states[-1].position != driver.states[0].position
