@@ -48,13 +48,13 @@ def train(out: Path, data: Path, kind: str, start: Path, steps: int) -> Path:
     return out
 
 
-def wins(policy: Path, out: Path, workers: int = 1) -> dict[int, bool]:
-    """Success of a policy in the worlds of FINAL, each run once; the results are kept in `out`."""
+def wins(policy: Path, out: Path, workers: int = 1, worlds: range = FINAL) -> dict[int, bool]:
+    """Success of a policy by world, each run once; the results are kept in `out`."""
     settings = settings_of(str(policy))
     result = ResultFile(out, settings)
-    for line, film in parallel.in_processes(settings, result.missing(FINAL), "none", workers):
+    for line, film in parallel.in_processes(settings, result.missing(worlds), "none", workers):
         result.add(line, film)
-    return {seed: result.lines[seed]["outcome"] == "success" for seed in FINAL}
+    return {seed: result.lines[seed]["outcome"] == "success" for seed in worlds}
 
 
 def curve(run: Path) -> Points:
