@@ -116,7 +116,7 @@ def ppo_steps(seed: int) -> Points:
     while done < PPO_STEPS and not (points and points[-1][1] >= WORTH * points[-1][2]):
         ppo.update(collector.collect(ppo.config.n_steps))
         done += ppo.config.n_steps * (len(benches) - 1)
-        found = evaluate(env, lambda o, b, noise: (ppo.deployed(o, b),), range(CURVE_SEED, CURVE_SEED + PPO_TRIALS))
+        found = evaluate(env, lambda o, b, noise: ppo.deployed(o, b), range(CURVE_SEED, CURVE_SEED + PPO_TRIALS))
         points.append((done, sum(won for won, _ in found.values()), PPO_TRIALS))
     path.write_text(json.dumps(points))
     return points

@@ -77,7 +77,7 @@ def tried(base: str, run: Path | None = None, noise: float = 0.0) -> list[tuple[
         path = RUNS / "trials" / f"{about}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            found = evaluate(bench.env, None if published is None else published.actor, FINAL, noise)
+            found = evaluate(bench.env, None if published is None else published.deployed, FINAL, noise)
             replace_file(path, json.dumps(list(found.values())))
         return [(won, steps) for won, steps in json.loads(path.read_text())]
     finally:

@@ -53,7 +53,7 @@ def sac_success(seed: int, steps: int, hidden: int, batch: int, gamma: float, wo
     model = SAC("MlpPolicy", Scratch(env, FIRST_SEED + 1_000 * seed), gamma=gamma, batch_size=batch, seed=seed,
                 policy_kwargs={"net_arch": [hidden, hidden]}, device="cpu").learn(steps)  # fmt: skip
 
-    def act(observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        return (torch.from_numpy(model.predict(observation.numpy(), deterministic=True)[0]),)
+    def act(observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        return torch.from_numpy(model.predict(observation.numpy(), deterministic=True)[0])
 
     return sum(won for won, _ in evaluate(env, act, worlds).values()) / len(worlds)

@@ -33,7 +33,7 @@ class Residual:
         about = published.about
         self.rates = Rates.named(layout, about.channels, about.action_range)
         self.step_ns = round(about.step_s * 1e9)
-        self._act: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda o, b: act(published.actor, o, b)
+        self._act: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda o, b: act(published.deployed, o, b)
         if explores:
             self._act = Explorer(published.actor.config, published, published.version).act
 
@@ -71,7 +71,7 @@ class Residual:
         picture = np.zeros((config.height, config.width, 3), np.uint8)
         for _ in range(N_WARM_UPS):
             seen = features(self.base, self._layout, [picture] * len(config.cameras), pose, pose)
-            act(self.published.actor, seen, self.rates.action(pose, pose))
+            act(self.published.deployed, seen, self.rates.action(pose, pose))
 
 
 def load_residual(

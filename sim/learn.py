@@ -179,7 +179,7 @@ class _Run:
         curve = Curve(self._folder.path, self._args.evaluate_every, self._evaluate)
         learner, replay = learning.learner, learning.learner.replay
         while replay.online_steps < self._args.steps and not self._stopping:
-            curve.measure_if_due(replay.online_steps, learner.actor if learner.acts else None)
+            curve.measure_if_due(replay.online_steps, learner.deployed if learner.acts else None)
             if self._recordings is not None:
                 self._recordings.poll()
             elif self._args.role == "both":
@@ -188,7 +188,7 @@ class _Run:
                 time.sleep(WAIT_S)
             self._progress.update(self._bar, completed=replay.online_steps, description=self._text(learning))
         if not self._stopping:
-            curve.measure(replay.online_steps, learner.actor)
+            curve.measure(replay.online_steps, learner.deployed)
             print(curve if self._watch is None else f"{curve}\n{self._watch}")
 
     def _text(self, learning: LearnerRun) -> str:

@@ -23,6 +23,7 @@ class RlConfig:
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
     ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py
+    unanimous: bool = False  # the residual acts where all critics agree that it helps, see policies/rl/deployed.py
     hidden_dim: int = 128
     n_critics: int = 5
     n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
@@ -92,9 +93,12 @@ def to_dict(config: RlConfig) -> dict:
 
 
 def from_dict(values: dict) -> RlConfig:
-    """Raises ValueError for missing and unknown keys."""
+    """What is missing has its default, so a new setting's default must be what there was before it.
+
+    Raises:
+        ValueError: unknown keys, as of a newer release.
+    """
     names = {field.name for field in fields(RlConfig)}
-    if set(values) != names:
-        odd = sorted(set(values) ^ names)
-        raise ValueError(f"config keys {odd} are missing or unknown; allowed: {', '.join(sorted(names))}")
+    if odd := sorted(set(values) - names):
+        raise ValueError(f"config keys {', '.join(odd)} are unknown; allowed: {', '.join(sorted(names))}; update")
     return RlConfig(**values)

@@ -8,19 +8,16 @@ import numpy as np
 import torch
 
 from policies.rl.config import RlConfig
-from policies.rl.networks import Actor, bounded
+from policies.rl.networks import bounded
 from policies.rl.weights import Published
 
-ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], tuple[torch.Tensor, ...]]  # an Actor, or as one
+ActsOn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]  # as Deployed
 
 
 def act(actor: ActsOn, observation: np.ndarray, base: np.ndarray, noise: torch.Tensor | None = None) -> np.ndarray:
     """(a,) float32: the total action for an observation (o,) and the base's action (a,)."""
     with torch.no_grad():
-        seen = torch.from_numpy(observation)[None]
-        if isinstance(actor, Actor):
-            seen = actor.shown(seen)
-        return actor(seen, torch.from_numpy(base)[None], noise)[0][0].numpy()
+        return actor(torch.from_numpy(observation)[None], torch.from_numpy(base)[None], noise)[0].numpy()
 
 
 class Explorer:
@@ -37,7 +34,7 @@ class Explorer:
         if self._published.version == 0:
             proposed = torch.from_numpy(base)[None]
             return bounded(proposed + self._config.warmup_noise * noise, proposed)[0].numpy()
-        return act(self._published.actor, observation, base, noise)
+        return act(self._published.deployed, observation, base, noise)
 
     def _drawn(self, n: int) -> torch.Tensor:
         """(1, n) uniform in -1..1 before anything is learnt, standard normal then; in some steps that of the last."""

@@ -17,8 +17,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from policies.rl.adam import Adam
 from policies.rl.config import RlConfig
+from policies.rl.deployed import Deployed
 from policies.rl.episode import RlEpisode
-from policies.rl.networks import Actor, EnsembleMlp
+from policies.rl.networks import Actor, EnsembleMlp, critics
 from policies.rl.replay import Replay, Transitions
 
 GRIPPER_ACTIONS = 3
@@ -31,12 +32,8 @@ class Learner:
         self.config = config
         generator = torch.Generator().manual_seed(config.seed)
         o, a, hidden = config.observation_dim, config.action_dim, config.hidden_dim
-
-        def critics() -> EnsembleMlp:
-            return EnsembleMlp(config.n_critics, o + a, hidden, 1, config.layer_norm, generator)
-
         self.actor = Actor(config, generator)
-        self.critic, self.target = critics(), critics()
+        self.critic, self.target = critics(config, generator), critics(config, generator)
         self.target.load_state_dict(self.critic.state_dict())
         self.log_temperature = nn.Parameter(torch.tensor(config.initial_temperature).log())
         self.gripper, self.gripper_target = (
@@ -69,6 +66,11 @@ class Learner:
     def acts(self) -> bool:
         """True once the actor has been updated: from then on it is worth publishing."""
         return self.n_updates > self.config.critic_only_updates
+
+    @property
+    def deployed(self) -> Deployed:
+        """What it would publish now."""
+        return Deployed(self.actor, self.critic)
 
     def learn(self, episode: RlEpisode) -> dict[str, float]:
         """Add the episode and do the updates that are due; what `update` measured, of the last one that did."""

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from policies.atomic import replacing
-from policies.rl.config import to_dict
+from policies.rl.config import from_dict, to_dict
 from policies.rl.learner import Learner
 from policies.train_state import ResumeError
 
@@ -56,7 +56,7 @@ def load_learner(path: Path, learner: Learner, demos: list[str]) -> list[dict]:
         raise ResumeError(f"{path} is no learner's state ({error}); allowed: one that a learner wrote; start a new "
                           "run in another folder") from error  # fmt: skip
     wanted = to_dict(learner.config) | {"demos": demos}
-    have = about["config"] | {"demos": about["demos"]}
+    have = to_dict(from_dict(about["config"])) | {"demos": about["demos"]}
     if changed := [name for name in wanted if wanted[name] != have.get(name)]:
         name = changed[0]
         raise ResumeError(f"{path} was learnt with {name} {have.get(name)!r}, now {wanted[name]!r}; allowed: the same "

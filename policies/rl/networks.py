@@ -58,6 +58,12 @@ def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) ->
     return nn.Parameter((2.0 * torch.rand(shape, generator=generator) - 1.0) * bound)
 
 
+def critics(config: RlConfig, generator: torch.Generator) -> EnsembleMlp:
+    """Values (critics, b, 1) of observation and total action (b, o + a)."""
+    return EnsembleMlp(config.n_critics, config.observation_dim + config.action_dim, config.hidden_dim, 1,
+                       config.layer_norm, generator)  # fmt: skip
+
+
 class Actor(nn.Module):
     """The action from observation and base action: base + scale * tanh(f(o, base)), inside -1..1 where the base is.
 
@@ -108,9 +114,13 @@ class Actor(nn.Module):
             return self._stochastic(raw, base, noise)
         action = base + self.scale * torch.tanh(raw)
         if noise is not None:
-            limit = self.config.noise_clip
-            action = action + (self.config.exploration_std * noise).clamp(-limit, limit)
+            action = action + self.explored(noise)
         return bounded(action, base), raw.new_zeros(len(raw))
+
+    def explored(self, noise: torch.Tensor) -> torch.Tensor:
+        """What a deterministic actor adds to its action (b, a) to explore, from standard normal `noise`."""
+        limit = self.config.noise_clip
+        return (self.config.exploration_std * noise).clamp(-limit, limit)
 
     def _stochastic(
         self, raw: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None

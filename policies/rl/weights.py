@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 
 from policies.atomic import replacing
 from policies.rl.config import from_dict, to_dict
+from policies.rl.deployed import Deployed
 from policies.rl.episode import About, about_from, check_about
 from policies.rl.learner import GRIPPER_ACTIONS, Learner
-from policies.rl.networks import Actor, EnsembleMlp
+from policies.rl.networks import Actor, EnsembleMlp, critics
 
 FORMAT = "1"
 NAMED = 16  # hex digits of a hash that name weights in messages
@@ -28,20 +29,28 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Published:
-    """An actor and its gripper's head in evaluation mode, what they belong to, how many updates made them, and the
-    sha256 (hex) of all that."""
+    """An actor, the critics that it asks and its gripper's head in evaluation mode, what they belong to, how many
+    updates made them, and the sha256 (hex) of all that."""
 
     actor: Actor
+    critic: EnsembleMlp
     gripper: EnsembleMlp
     about: About
     version: int
     sha256: str = ""
+
+    @property
+    def deployed(self) -> Deployed:
+        """What acts."""
+        return Deployed(self.actor, self.critic)
 
 
 def publish(folder: Path, learner: Learner, about: About) -> None:
     """Replace the folder's weights in one step."""
     tensors = {f"actor.{name}": value.contiguous() for name, value in learner.actor.state_dict().items()}
     tensors |= {f"gripper.{name}": value.contiguous() for name, value in learner.gripper.state_dict().items()}
+    if learner.config.unanimous:  # else they take no part in acting
+        tensors |= {f"critic.{name}": value.contiguous() for name, value in learner.critic.state_dict().items()}
     facts = {"config": to_dict(learner.config), "about": asdict(about), "version": learner.n_updates}
     with replacing(folder / WEIGHTS_NAME) as part:
         save_file(tensors, part, metadata={"format": FORMAT, "weights": json.dumps(facts)})
@@ -66,12 +75,13 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
         config = from_dict(facts["config"])
         found = about_from(facts["about"])
         generator = torch.Generator()
-        actor = Actor(config, generator)
+        actor, critic = Actor(config, generator), critics(config, generator)
         gripper = EnsembleMlp(
             1, config.observation_dim, config.hidden_dim, GRIPPER_ACTIONS, config.layer_norm, generator
         )
         actor.show_by(tensors.get("actor.centre"), tensors.get("actor.axes"))
-        for part, module in (("actor.", actor), ("gripper.", gripper)):
+        parts = {"actor.": actor, "gripper.": gripper} | ({"critic.": critic} if config.unanimous else {})
+        for part, module in parts.items():
             module.load_state_dict({n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)})
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path} holds no weights of an actor ({error}); allowed: what a learner publishes; start "
@@ -80,7 +90,8 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
         raise WeightsError(f"{path} holds NaN or infinity; allowed: finite weights; start the run again")
     if about is not None:
         check_about(found, about)
-    return Published(actor.eval(), gripper.eval(), found, int(facts["version"]), _digest(metadata["weights"], tensors))
+    return Published(actor.eval(), critic.eval(), gripper.eval(), found, int(facts["version"]),
+                     _digest(metadata["weights"], tensors))  # fmt: skip
 
 
 def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -98,9 +99,10 @@ def test_a_run_whose_demonstrations_or_episodes_have_changed_does_not_go_on(tmp_
         LearnerRun(folder)
 
 
-def test_published_weights_act_as_the_learners_do(tmp_path):
+@pytest.mark.parametrize("unanimous", [False, True])
+def test_published_weights_act_as_the_learners_do(tmp_path, unanimous):
     folder = RunFolder(tmp_path)
-    folder.start(small("residual"), about())
+    folder.start(small("residual", unanimous=unanimous), about())
     run = LearnerRun(folder)
     assert load_weights(tmp_path, about()).version == 0
     for k in range(3):
@@ -109,7 +111,7 @@ def test_published_weights_act_as_the_learners_do(tmp_path):
     published = load_weights(tmp_path, about())
     x = torch.randn(5, 3), torch.randn(5, 2)
     assert published.version == run.learner.n_updates > 0
-    assert torch.equal(published.actor(*x)[0], run.learner.actor(*x)[0])
+    assert torch.equal(published.deployed(*x), run.learner.deployed(*x))
 
 
 def test_bad_episodes_are_set_aside_and_say_why(tmp_path, capsys):
@@ -178,10 +180,27 @@ def test_what_pictures_are_made_into_is_shown_by_the_demonstrations(tmp_path):
     assert torch.allclose(rows, (torch.from_numpy(raw) - centre) @ axes) and rows.abs().mean() > 0.01
     folder.write(0, dataclasses.replace(episode(25, seed=1), about=run.about, observation=raw[:26]))
     run.poll()
-    actor, again = load_weights(folder.path).actor, LearnerRun(folder).learner
+    published, again = load_weights(folder.path), LearnerRun(folder).learner
+    actor = published.actor
     seen = actor.shown(torch.from_numpy(raw))
     assert torch.equal(seen, rows) and torch.equal(again.replay._rows, run.learner.replay._rows)
     wanted = actor(seen[3:4], torch.from_numpy(demo.base[3:4]))[0][0]
-    assert np.array_equal(act(actor, raw[3], demo.base[3]), wanted.detach())
+    assert np.array_equal(act(published.deployed, raw[3], demo.base[3]), wanted.detach())
     state = LearnerRun(scaled).learner
     assert state.actor.centre is None and torch.equal(state.replay._rows[:31, :4], torch.from_numpy(raw))
+
+
+def test_a_run_from_before_a_setting_goes_on_as_it_was(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(small("residual"), about())
+    folder.write(folder.next_number(), episode(30))
+    before = LearnerRun(folder)
+    before.poll()
+    stored = json.loads((tmp_path / "run.json").read_text())
+    del stored["config"]["unanimous"]
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    assert LearnerRun(folder).learner.n_updates == before.learner.n_updates
+    stored["config"]["of_tomorrow"] = 1
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="of_tomorrow are unknown"):
+        LearnerRun(folder)
