@@ -13,7 +13,7 @@ import argparse
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     bench = make_bench(args.task, args.base, run=args.out.resolve().name, eyes=args.eyes)
     try:
-        kind = configs.hil if args.base == NO_BASE else configs.residual
-        made = kind(bench.env.observe.dim, len(bench.env.rates), args.seed)
+        made = preset(args.base, bench)(bench.env.observe.dim, len(bench.env.rates), args.seed)
         if isinstance(eyes := bench.env.observe, Eyes):
             made = replace(made, pose_dim=eyes.pose_dim, behind_dim=bench.env.layout.rate_dim)
         config = replace(made, **overrides(args.set, made))
@@ -94,6 +93,13 @@ def run(args: argparse.Namespace) -> int:
         return _Run(args, bench, config, folder).go()
     finally:
         bench.close()
+
+
+def preset(base: str, bench: Bench) -> Callable[[int, int, int], RlConfig]:
+    """What suits a base."""
+    if base == NO_BASE:
+        return configs.hil
+    return configs.seeing if isinstance(bench.env.base, PolicyBase) else configs.residual
 
 
 def recordings(args: argparse.Namespace, bench: Bench, folder: RunFolder, verifier: Verifier | None) -> Recordings:

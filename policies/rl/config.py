@@ -23,7 +23,7 @@ class RlConfig:
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
     ladder: bool = True  # the residual's scale is raised step by step, see policies/rl/ladder.py
-    unanimous: bool = False  # the residual acts where all critics agree that it helps, see policies/rl/deployed.py
+    unanimous: bool = False  # the residual acts as far as all critics agree that it helps, see policies/rl/deployed.py
     hidden_dim: int = 128
     n_critics: int = 5
     n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
@@ -75,6 +75,17 @@ def residual(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
     """A bounded correction of a frozen policy, for some 5,000 steps (recipe A1's probe). On a state of 15 numbers
     nets of 256 needed as many steps and twice the time."""
     return RlConfig(seed, observation_dim, action_dim)
+
+
+def seeing(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
+    """A residual that sees pictures through its base's encoders, where what is shown of an object is right by a
+    millimetre or two: a wider bound, since that error and the base's own add up, noise that the base cannot undo at
+    once, and a critic that has learnt before anybody listens to it."""
+    return replace(
+        residual(observation_dim, action_dim, seed), ladder=False, unanimous=True, residual_scale=0.35,
+        exploration_std=0.1, noise_held=0.8, updates_per_step=12, warmup_steps=1_000, warmup_noise=0.35,
+        critic_only_updates=8_000,
+    )  # fmt: skip
 
 
 def hil(observation_dim: int, action_dim: int, seed: int = 0, gripper: bool = False) -> RlConfig:
