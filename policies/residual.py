@@ -40,7 +40,7 @@ class Residual:
     @property
     def bound(self) -> np.ndarray:
         """(rate_dim,) the most that a correction can be, m and rad, without exploration."""
-        return self.rates.displacement(np.full(len(self.rates.indices), float(self.published.actor.scale)))
+        return self.rates.displacement(np.full(len(self.rates.indices), self.published.actor.config.residual_scale))
 
     def observe(self, observation: Observation, proposal: Proposal) -> np.ndarray:
         """(o,) float32, what the actor sees.

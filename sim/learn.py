@@ -201,10 +201,9 @@ class _Run:
         newest = learning.journal[-20:]
         wins = sum(line["end"] == "success" for line in newest)
         person = sum(line["interventions"] * line["steps"] for line in newest) / max(sum(x["steps"] for x in newest), 1)
-        rung = f", rung {float(learning.learner.actor.rung):g}" if self._config.ladder else ""
         helped = f", {100 * person:.0f} % by the person" if self._operator else ""
         hacked = ", the verifier is being fooled" if self._watch is not None and self._watch.is_hacked else ""
-        return f"{wins}/{len(newest)} newest succeed{rung}{helped}{hacked}"
+        return f"{wins}/{len(newest)} newest succeed{helped}{hacked}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:
         seeds = range(CURVE_SEED, CURVE_SEED + self._args.episodes)

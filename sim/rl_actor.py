@@ -30,7 +30,7 @@ def explore(
     observation, base = env.reset(seed)
     if operator is not None:
         operator.begin(env, seed)
-    builder = EpisodeBuilder(env, observation, base, published.version, float(published.actor.rung))
+    builder = EpisodeBuilder(env, observation, base, published.version)
     while True:
         told = None if operator is None else operator.command(env)
         step = env.step(explorer.act(observation, base)) if told is None else env.step_person(told[0])

@@ -142,10 +142,8 @@ def behind(loop: ControlLoop) -> np.ndarray:
 class EpisodeBuilder:
     """Collects the steps of one episode."""
 
-    def __init__(
-        self, env: RlEnv, observation: np.ndarray, base: np.ndarray, weights_version: int = 0, rung: float = 1.0
-    ) -> None:
-        self._env, self._version, self._rung = env, weights_version, rung
+    def __init__(self, env: RlEnv, observation: np.ndarray, base: np.ndarray, weights_version: int = 0) -> None:
+        self._env, self._version = env, weights_version
         self._observations, self._bases = [observation], [base]
         self._actions: list[np.ndarray] = []
         self._rewards: list[float] = []
@@ -172,5 +170,5 @@ class EpisodeBuilder:
             env.about, np.array(self._observations, np.float32), np.array(self._bases, np.float32),
             np.array(self._actions, np.float32), np.array(self._rewards, np.float32),
             np.array(self._segments, np.uint8), np.full(n, KEEP_GRIPPER, np.uint8), self._end, self._version, env.seed,
-            is_demo, self._rung,
+            is_demo,
         )  # fmt: skip

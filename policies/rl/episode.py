@@ -58,7 +58,6 @@ class RlEpisode:
     weights_version: int  # of the actor; 0: nothing learnt
     seed: int
     is_demo: bool = False  # all of it demonstrated
-    rung: float = 1.0  # the part of the residual's scale that was in use
 
     def __len__(self) -> int:
         return len(self.action)
@@ -93,7 +92,7 @@ class RlEpisode:
 
 ARRAYS = {"observation": np.float32, "base": np.float32, "action": np.float32, "reward": np.float32,
           "segment": np.uint8, "gripper": np.uint8}  # fmt: skip
-FACTS = ("end", "weights_version", "seed", "is_demo", "rung")
+FACTS = ("end", "weights_version", "seed", "is_demo")
 
 
 def save_episode(path: Path, episode: RlEpisode) -> None:

@@ -77,8 +77,6 @@ class Actor(nn.Module):
         self.net = EnsembleMlp(
             1, config.observation_dim + config.action_dim, config.hidden_dim, outputs, config.stochastic, generator
         )
-        self.rung: torch.Tensor  # the part of the scale in use, 0..1; see policies/rl/ladder.py
-        self.register_buffer("rung", torch.ones(()))
         self.centre: torch.Tensor | None  # (o,) of observations as they come; None: `forward` takes them so
         self.axes: torch.Tensor | None  # (o, o), what of them is seen
         self.show_by(None, None)
@@ -96,11 +94,6 @@ class Actor(nn.Module):
             return observation
         return ((observation - self.centre) @ self.axes).clamp(-SEEN_MAX, SEEN_MAX)
 
-    @property
-    def scale(self) -> torch.Tensor:
-        """The residual's bound now."""
-        return self.config.residual_scale * self.rung
-
     def forward(
         self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,7 +105,7 @@ class Actor(nn.Module):
         raw = self.net(torch.cat([observation, base], dim=-1))[0]
         if self.config.stochastic:
             return self._stochastic(raw, base, noise)
-        action = base + self.scale * torch.tanh(raw)
+        action = base + self.config.residual_scale * torch.tanh(raw)
         if noise is not None:
             action = action + self.explored(noise)
         return bounded(action, base), raw.new_zeros(len(raw))
@@ -127,13 +120,13 @@ class Actor(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, log_std = raw.chunk(2, dim=-1)
         if noise is None:
-            return bounded(base + self.scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
+            return bounded(base + self.config.residual_scale * torch.tanh(mean), base), raw.new_zeros(len(raw))
         log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
         u = mean + log_std.exp() * noise
         # of the normal density and of the squashing, log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)), never log 0
         log_prob = 2.0 * (u + functional.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
         constant = (2.0 * math.log(2.0) + 0.5 * math.log(2.0 * math.pi)) * raw.shape[-1] / 2
-        return bounded(base + self.scale * torch.tanh(u), base), log_prob.sum(-1) - constant
+        return bounded(base + self.config.residual_scale * torch.tanh(u), base), log_prob.sum(-1) - constant
 
 
 def bounded(action: torch.Tensor, base: torch.Tensor) -> torch.Tensor:

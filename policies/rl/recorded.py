@@ -53,7 +53,7 @@ def rl_episode(
     decoders |= {f"camera/{name}/{recorded.COLOR}": recorded.jpeg for name in base.config.cameras}
     tracks = recorded.read_tracks(folder, meta["robot"], decoders)
     ticks, executed = _executed(tracks)
-    version, rung = _weights(folder, tracks.get("residual", EMPTY), ticks, about)
+    version = _weights(folder, tracks.get("residual", EMPTY), ticks, about)
     seen = _observations(folder, tracks, base.config.cameras, about, bool(meta.get("lockstep")))
     proposals = _proposals(seen, tracks.get("action_chunk", EMPTY), executed, base, about, reference_ns)
     moments = _moments(folder, seen, proposals, ticks)
@@ -66,7 +66,7 @@ def rl_episode(
         np.array([rates.action(a.before, b.before) for a, b in zip(moments, moments[1:], strict=False)]),
         np.eye(1, n, n - 1, dtype=np.float32)[0] * (end == "success"), np.array(segments, np.uint8),
         np.full(n, KEEP_GRIPPER, np.uint8), end, version, int(meta.get("seed") or 0),
-        set(segments) == {SEGMENTS.index(TELEOP)}, rung,
+        set(segments) == {SEGMENTS.index(TELEOP)},
     )  # fmt: skip
     try:
         episode.check()
@@ -141,8 +141,8 @@ def _executed(tracks: dict[str, Track]) -> tuple[dict[int, Tick], Executed]:
     return ticks, Executed(stamps, references, chunks)
 
 
-def _weights(folder: Path, told: Track, ticks: dict[int, Tick], about: About) -> tuple[int, float]:
-    """Version and rung of the weights that acted; 0 where the base was alone."""
+def _weights(folder: Path, told: Track, ticks: dict[int, Tick], about: About) -> int:
+    """Version of the weights that acted; 0 where the base was alone."""
     bases = {tick.policy for tick in ticks.values() if tick.policy}
     residual = json.loads(told.rows[0]) if told.rows else {}
     bases |= {residual["base"]} if residual else set()
@@ -150,11 +150,11 @@ def _weights(folder: Path, told: Track, ticks: dict[int, Tick], about: About) ->
         raise EpisodeError(f"{folder}: the policy was {', '.join(other)}; allowed: {about.base[:NAMED]}, the base of "
                            "this run; record with that, or start a run on the other")  # fmt: skip
     if not any(tick.residual for tick in ticks.values()):
-        return 0, 1.0
+        return 0
     if residual["run"] != about.run:
         raise EpisodeError(f"{folder}: the residual was of run {residual['run']!r}; allowed: {about.run!r}; use the "
                            "recordings of this run")
-    return int(residual["version"]), float(residual["rung"])
+    return int(residual["version"])
 
 
 def _observations(

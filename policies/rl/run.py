@@ -37,7 +37,6 @@ from policies.rl.episode import (
     save_episode,
 )
 from policies.rl.goals import goals
-from policies.rl.ladder import rung_after
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
 from policies.rl.weights import publish
@@ -153,7 +152,6 @@ class LearnerRun:
         if (folder.path / STATE_NAME).exists():
             self._resume()
         else:
-            self._climb()
             publish(folder.path, self.learner, self.about)
         self._log_path = folder.path / LOG_NAME
         self._log_path.write_text("".join(json.dumps(line) + "\n" for line in self.journal))
@@ -188,20 +186,15 @@ class LearnerRun:
             return False
         measured = self.learner.learn(self._shown(episode))
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
-                "end": episode.end, "seed": episode.seed, "rung": episode.rung,
+                "end": episode.end, "seed": episode.seed,
                 "weights_version": episode.weights_version, "updates": self.learner.n_updates,
                 "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
         self.journal.append(line)
-        self._climb()
         save_learner(self.folder.path / STATE_NAME, self.learner, self.journal, self._demos)
         publish(self.folder.path, self.learner, self.about)
         with open(self._log_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         return True
-
-    def _climb(self) -> None:
-        if self.learner.config.ladder:
-            self.learner.actor.rung.fill_(rung_after(self.journal))
 
     def _checked(self, path: Path) -> RlEpisode:
         episode = load_episode(path)

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def write(run: Path, base: Path, learnt: bool, /, **changes) -> str:
     sha256 = json.loads((base / "policy.json").read_text())["sha256"]
     told = {"robot": "yam", "task": "arm_insert", "channels": RATES, "observation": sha256, "base": sha256,
             "run": "run", "action_range": RANGE, "step_s": 0.12, **changes}  # fmt: skip
-    learner = Learner(configs.residual(16 + 8 + 7, 6))
+    learner = Learner(replace(configs.residual(16 + 8 + 7, 6), unanimous=False))  # critics that have learnt nothing
     if learnt:
         learner.n_updates = 5_000
         torch.nn.init.constant_(learner.actor.net.weights[-1], 0.3)

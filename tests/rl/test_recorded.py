@@ -63,7 +63,7 @@ def test_it_holds_what_the_residual_saw_and_what_was_executed(made, base):
     folder, references, asked, about = made
     episode = converted(folder, about, base)
     assert episode.end == "success" and episode.seed == 3 and not episode.is_demo
-    assert episode.weights_version == 5_000 and episode.rung == 1.0 and episode.about == about
+    assert episode.weights_version == 5_000 and episode.about == about
     steps = len(episode)
     assert 8 <= steps <= len(asked) and (episode.segment == SEGMENTS.index("policy")).all()
     for k, (_, seen, proposed) in enumerate(asked[: steps + 1]):

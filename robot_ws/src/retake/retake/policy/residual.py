@@ -117,7 +117,7 @@ class ResidualNode(Node):
         """These weights act from now on."""
         self._residual, published = residual, residual.published
         about = published.about
-        told = {"sha256": published.sha256[:NAMED], "version": published.version, "rung": float(published.actor.rung),
+        told = {"sha256": published.sha256[:NAMED], "version": published.version,
                 "base": about.base[:NAMED], "run": about.run, "explores": self.parameters.explore,
                 "period_ns": residual.step_ns}
         self._said.publish(String(data=json.dumps(told)))
