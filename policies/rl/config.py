@@ -65,6 +65,8 @@ class RlConfig:
             raise ValueError(f"residual_penalty {self.residual_penalty}; allowed: 0 and more; correct it")
         if self.residual_penalty and not self.residual_scale:
             raise ValueError("residual_penalty with residual_scale 0; allowed: a bound above 0; leave one of them out")
+        if self.unanimous and self.stochastic:
+            raise ValueError("unanimous and stochastic together; allowed: one of them; consent is to one action")
         for name in ("critic_learning_rate", "actor_learning_rate", "initial_temperature", "grad_clip"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)}; allowed: above 0; correct it")
@@ -81,9 +83,8 @@ def seeing(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
     millimetre or two: a wider bound, since that error and the base's own add up, noise that the base cannot undo at
     once, and a critic that has learnt before anybody listens to it."""
     return replace(
-        residual(observation_dim, action_dim, seed), residual_scale=0.35,
-        exploration_std=0.1, noise_held=0.8, updates_per_step=12, warmup_steps=1_000, warmup_noise=0.35,
-        critic_only_updates=8_000,
+        residual(observation_dim, action_dim, seed), residual_scale=0.35, exploration_std=0.1, noise_held=0.8,
+        updates_per_step=12, warmup_steps=1_000, warmup_noise=0.35, critic_only_updates=8_000,
     )  # fmt: skip
 
 

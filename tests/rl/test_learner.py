@@ -110,7 +110,8 @@ def test_the_grippers_head_learns_to_close():
     assert (learner.gripper(torch.randn(100, 3, generator=generator()))[0].argmax(-1) == 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize(("name", "value"), [("n_step", 0), ("gamma", 1.5), ("n_target_critics", 9), ("tau", -0.1)])
+@pytest.mark.parametrize(("name", "value"), [("n_step", 0), ("gamma", 1.5), ("n_target_critics", 9), ("tau", -0.1),
+                                             ("stochastic", True)])  # fmt: skip
 def test_configs_that_cannot_learn_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} .*allowed"):
         dataclasses.replace(configs.residual(3, 2), **{name: value})
