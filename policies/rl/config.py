@@ -22,7 +22,7 @@ class RlConfig:
     behind_dim: int = 0  # of how far the robot is behind its reference, the last numbers
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
-    unanimous: bool = True  # the residual acts as far as all critics agree that it helps, see policies/rl/deployed.py
+    unanimous: bool = False  # the residual acts as far as all critics agree that it helps, see policies/rl/deployed.py
     hidden_dim: int = 128
     n_critics: int = 5
     n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
@@ -83,8 +83,8 @@ def seeing(observation_dim: int, action_dim: int, seed: int = 0) -> RlConfig:
     millimetre or two: a wider bound, since that error and the base's own add up, noise that the base cannot undo at
     once, and a critic that has learnt before anybody listens to it."""
     return replace(
-        residual(observation_dim, action_dim, seed), residual_scale=0.35, exploration_std=0.1, noise_held=0.8,
-        updates_per_step=12, warmup_steps=1_000, warmup_noise=0.35, critic_only_updates=8_000,
+        residual(observation_dim, action_dim, seed), unanimous=True, residual_scale=0.35, exploration_std=0.1,
+        noise_held=0.8, updates_per_step=12, warmup_steps=1_000, warmup_noise=0.35, critic_only_updates=8_000,
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def hil(observation_dim: int, action_dim: int, seed: int = 0, gripper: bool = Fa
     """Without a base policy, from demonstrations and interventions (recipe A3). With gamma 0.97 and two critics success
     on arm_insert fell from 20 to 15 of 20 between 4,000 and 6,000 steps: it paid to be quick and to drop the peg."""
     return replace(
-        residual(observation_dim, action_dim, seed), residual_scale=1.0, unanimous=False, stochastic=True, gamma=0.99,
+        residual(observation_dim, action_dim, seed), residual_scale=1.0, stochastic=True, gamma=0.99,
         updates_per_step=2, actor_every=2, actor_learning_rate=3e-4, warmup_steps=300, warmup_noise=1.0,
         critic_only_updates=0, gripper=gripper,
     )  # fmt: skip
