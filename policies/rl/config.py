@@ -111,5 +111,6 @@ def from_dict(values: dict) -> RlConfig:
     """
     names = {field.name for field in fields(RlConfig)}
     if odd := sorted(set(values) - names):
-        raise ValueError(f"config keys {', '.join(odd)} are unknown; allowed: {', '.join(sorted(names))}; update")
+        raise ValueError(f"config keys {', '.join(odd)} are unknown; allowed: {', '.join(sorted(names))}; use the "
+                         "release that it is from")
     return RlConfig(**values)
