@@ -114,4 +114,4 @@ def test_the_grippers_head_learns_to_close():
                                              ("stochastic", True)])  # fmt: skip
 def test_configs_that_cannot_learn_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} .*allowed"):
-        dataclasses.replace(configs.residual(3, 2), **{name: value})
+        dataclasses.replace(configs.seeing(3, 2), **{name: value})
