@@ -42,7 +42,7 @@ def carry(operator):
 
 def is_heard(operator, module: str) -> bool:
     """The node has said something in the last second and a half."""
-    at, _ = operator.heard.get(module.split(".")[1], (0.0, None))
+    at, _ = operator.heard.get(module.split(".")[-1], (0.0, None))
     return time.monotonic() - at < 1.5
 
 
@@ -52,7 +52,7 @@ def test_it_stands_on_when_others_die(launch):
     carry(operator)
     for module in SURVIVED:
         graph.kill(module)
-        operator.heard.pop(module.split(".")[1])  # what the dead one said last
+        operator.heard.pop(module.split(".")[-1])  # what the dead one said last
         operator.until(lambda module=module: is_heard(operator, module), 180.0,f"diagnostics of the new {module}")
         operator.for_sim_s(1.0)
         assert not operator.truth["fallen"], module
