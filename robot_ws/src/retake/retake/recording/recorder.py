@@ -98,7 +98,7 @@ class Recorder(Node):
             raise UserError(f"{free_gb:.2f} GB are free at {self._root}, an episode wants "
                             f"{self.parameters.min_free_gb:g}; delete old episodes, or set root to another disk")
         if self._now_ns() == 0:
-            raise UserError("the clock stands at 0: nobody publishes /clock; start the graph with `retake up`")
+            raise UserError("no /clock has come yet; try again in a second, or start the graph with `retake up`")
         self._poll()  # what came before belongs to no episode
         truth = self._taps.last.get("ground_truth/task")
         recording = self._recording = Recording(self._root, seed_of(truth.data) if truth else None, {
