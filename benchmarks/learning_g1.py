@@ -17,7 +17,7 @@ SHIPPED = Path("policies/checkpoints/g1_box")  # 97 of 100: too good to halve it
 WORLDS = range(FINAL.stop, FINAL.stop + TRIALS)
 DEMOS, FIRST_DEMO = 6, 1_000
 BASE_STEPS, STEPS = 600, 1_200
-WATCH = 48  # episodes: the ten minutes that a person is there
+WATCH = 48  # episodes: ten minutes that a person is there, eleven with this base
 FRAMES = 9_090  # in their hands at most: those ten minutes
 # without the ways back: with them the policy, which remembers nothing, turns back wherever it approaches the box
 SEGMENTS = "untouched,recovery:2,correction:2"

@@ -109,4 +109,5 @@ def test_a_run_through_its_eyes_is_shown_the_way_to_the_goal(checkpoint, tmp_pat
     assert learn.run(parser.parse_args(words)) == 0
     config, _ = RunFolder(tmp_path).read()
     assert (config.pose_dim, config.behind_dim) == (8, 7)
+    assert config.unanimous, "from pictures a residual needs consent unless told otherwise"
     assert load_weights(tmp_path).actor.axes[:, :8].any()
