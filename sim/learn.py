@@ -185,7 +185,7 @@ class _Run:
         curve = Curve(self._folder.path, self._args.evaluate_every, self._evaluate)
         learner, replay = learning.learner, learning.learner.replay
         while replay.online_steps < self._args.steps and not self._stopping:
-            curve.measure_if_due(replay.online_steps, learner.deployed if learner.acts else None)
+            curve.measure_if_due(replay.online_steps, learning.deployed if learner.acts else None)
             if self._recordings is not None:
                 self._recordings.poll()
             elif self._args.role == "both":
@@ -194,7 +194,7 @@ class _Run:
                 time.sleep(WAIT_S)
             self._progress.update(self._bar, completed=replay.online_steps, description=self._text(learning))
         if not self._stopping:
-            curve.measure(replay.online_steps, learner.deployed)
+            curve.measure(replay.online_steps, learning.deployed)
             print(curve if self._watch is None else f"{curve}\n{self._watch}")
 
     def _text(self, learning: LearnerRun) -> str:
@@ -203,7 +203,8 @@ class _Run:
         person = sum(line["interventions"] * line["steps"] for line in newest) / max(sum(x["steps"] for x in newest), 1)
         helped = f", {100 * person:.0f} % by the person" if self._operator else ""
         hacked = ", the verifier is being fooled" if self._watch is not None and self._watch.is_hacked else ""
-        return f"{wins}/{len(newest)} newest succeed{helped}{hacked}"
+        asks = ", by consent" if self._config.unanimous and not learning.trust.deployed else ""
+        return f"{wins}/{len(newest)} newest succeed{asks}{helped}{hacked}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:
         seeds = range(CURVE_SEED, CURVE_SEED + self._args.episodes)

@@ -8,7 +8,7 @@ chooses so between two policies by one value; where critics differ nothing is kn
 40 worlds: the whole residual 30, all or nothing by the mean of the critics 32, by consent 33, in parts by consent 35.
 IBRL makes its choice where critics bootstrap too: with consent there, 22 of 30 after 2,400 steps, without it 26.
 
-Consent has its price later: another learner after 6,000 steps, the whole residual 36 of 40, in parts by consent 33.
+Consent has its price later, and is given up then: policies/rl/trust.py.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ def agreed(critic: EnsembleMlp, seen: torch.Tensor, proposed: torch.Tensor, base
 class Deployed:
     """Total actions for observations as they come."""
 
-    def __init__(self, actor: Actor, critic: EnsembleMlp) -> None:
-        """The critics are asked only where the actor's config says so."""
+    def __init__(self, actor: Actor, critic: EnsembleMlp, alone: bool = False) -> None:
+        """The critics are asked only where the actor's config says so, unless it is trusted to act `alone`."""
         self.actor, self.critic = actor, critic
+        self._asks = actor.config.unanimous and not alone
 
     @torch.no_grad()
     def __call__(
         self, observation: torch.Tensor, base: torch.Tensor, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
         """(b, a) for observations (b, o) and the base's actions (b, a); `noise` (b, a) standard normal explores."""
-        config, seen = self.actor.config, self.actor.shown(observation)
-        if not config.unanimous:
+        seen = self.actor.shown(observation)
+        if not self._asks:
             return self.actor(seen, base, noise)[0]
         chosen = agreed(self.critic, seen, self.actor(seen, base)[0], base)
         return chosen if noise is None else bounded(chosen + self.actor.explored(noise), base)

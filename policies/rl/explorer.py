@@ -34,7 +34,7 @@ class Explorer:
         if self._published.version == 0:
             proposed = torch.from_numpy(base)[None]
             return bounded(proposed + self._config.warmup_noise * noise, proposed)[0].numpy()
-        return act(self._published.deployed, observation, base, noise)
+        return act(self._published.exploring, observation, base, noise)
 
     def _drawn(self, n: int) -> torch.Tensor:
         """(1, n) uniform in -1..1 before anything is learnt, standard normal then; in some steps that of the last."""

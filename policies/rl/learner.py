@@ -17,7 +17,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from policies.rl.adam import Adam
 from policies.rl.config import RlConfig
-from policies.rl.deployed import Deployed
 from policies.rl.episode import RlEpisode
 from policies.rl.networks import Actor, EnsembleMlp, critics
 from policies.rl.replay import Replay, Transitions
@@ -66,11 +65,6 @@ class Learner:
     def acts(self) -> bool:
         """True once the actor has been updated: from then on it is worth publishing."""
         return self.n_updates > self.config.critic_only_updates
-
-    @property
-    def deployed(self) -> Deployed:
-        """What it would publish now."""
-        return Deployed(self.actor, self.critic)
 
     def learn(self, episode: RlEpisode) -> dict[str, float]:
         """Add the episode and do the updates that are due; what `update` measured, of the last one that did."""

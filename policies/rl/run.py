@@ -26,6 +26,7 @@ import torch
 
 from policies.atomic import replace_file
 from policies.rl.config import RlConfig, from_dict, to_dict
+from policies.rl.deployed import Deployed
 from policies.rl.episode import (
     SUFFIX,
     About,
@@ -39,6 +40,7 @@ from policies.rl.episode import (
 from policies.rl.goals import goals
 from policies.rl.learner import Learner
 from policies.rl.learner_state import STATE_NAME, load_learner, save_learner
+from policies.rl.trust import Trust, acted_alone, trust
 from policies.rl.weights import publish
 
 RUN_NAME, LOG_NAME, LOCK_NAME = "run.json", "log.jsonl", "learner.lock"
@@ -165,6 +167,16 @@ class LearnerRun:
                                "put it back or start a new run")  # fmt: skip
             self.learner.replay.add(self._shown(load_episode(path)))
 
+    @property
+    def trust(self) -> Trust:
+        """After all episodes so far."""
+        return trust(self.journal) if self.learner.config.unanimous else Trust()
+
+    @property
+    def deployed(self) -> Deployed:
+        """What it publishes now."""
+        return Deployed(self.learner.actor, self.learner.critic, self.trust.deployed)
+
     def _shown(self, episode: RlEpisode) -> RlEpisode:
         seen = self.learner.actor.shown(torch.from_numpy(episode.observation))
         return replace(episode, observation=seen.numpy())
@@ -186,12 +198,13 @@ class LearnerRun:
             return False
         measured = self.learner.learn(self._shown(episode))
         line = {"episode": path.name, "steps": len(episode), "online_steps": self.learner.replay.online_steps,
-                "end": episode.end, "seed": episode.seed,
+                "end": episode.end, "seed": episode.seed, "alone": acted_alone(self.journal, episode.weights_version),
                 "weights_version": episode.weights_version, "updates": self.learner.n_updates,
                 "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
         self.journal.append(line)
+        line["next_alone"] = self.trust.explored
         save_learner(self.folder.path / STATE_NAME, self.learner, self.journal, self._demos)
-        publish(self.folder.path, self.learner, self.about)
+        publish(self.folder.path, self.learner, self.about, self.trust)
         with open(self._log_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         return True

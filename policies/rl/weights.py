@@ -17,6 +17,7 @@ from policies.rl.deployed import Deployed
 from policies.rl.episode import About, about_from, check_about
 from policies.rl.learner import GRIPPER_ACTIONS, Learner
 from policies.rl.networks import Actor, EnsembleMlp, critics
+from policies.rl.trust import Trust
 
 FORMAT = "1"
 NAMED = 16  # hex digits of a hash that name weights in messages
@@ -38,20 +39,27 @@ class Published:
     about: About
     version: int
     sha256: str = ""
+    trust: Trust = Trust()
 
     @property
     def deployed(self) -> Deployed:
         """What acts."""
-        return Deployed(self.actor, self.critic)
+        return Deployed(self.actor, self.critic, self.trust.deployed)
+
+    @property
+    def exploring(self) -> Deployed:
+        """What acts in episodes that are learnt from."""
+        return Deployed(self.actor, self.critic, self.trust.explored)
 
 
-def publish(folder: Path, learner: Learner, about: About) -> None:
-    """Replace the folder's weights in one step."""
+def publish(folder: Path, learner: Learner, about: About, trust: Trust | None = None) -> None:
+    """Replace the folder's weights in one step; without `trust` they act by consent where the config wants that."""
     tensors = {f"actor.{name}": value.contiguous() for name, value in learner.actor.state_dict().items()}
     tensors |= {f"gripper.{name}": value.contiguous() for name, value in learner.gripper.state_dict().items()}
     if learner.config.unanimous:  # else they take no part in acting
         tensors |= {f"critic.{name}": value.contiguous() for name, value in learner.critic.state_dict().items()}
-    facts = {"config": to_dict(learner.config), "about": asdict(about), "version": learner.n_updates}
+    facts = {"config": to_dict(learner.config), "about": asdict(about), "version": learner.n_updates,
+             "trust": asdict(trust or Trust())}  # fmt: skip
     with replacing(folder / WEIGHTS_NAME) as part:
         save_file(tensors, part, metadata={"format": FORMAT, "weights": json.dumps(facts)})
 
@@ -72,7 +80,7 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
                                    "learner to one release")  # fmt: skip
             facts = json.loads(metadata["weights"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        config = from_dict(facts["config"])
+        config, trust = from_dict(facts["config"]), Trust(**facts.get("trust", {}))
         found = about_from(facts["about"])
         generator = torch.Generator()
         actor, critic = Actor(config, generator), critics(config, generator)
@@ -91,7 +99,7 @@ def load_weights(folder: Path, about: About | None = None) -> Published:
     if about is not None:
         check_about(found, about)
     return Published(actor.eval(), critic.eval(), gripper.eval(), found, int(facts["version"]),
-                     _digest(metadata["weights"], tensors))  # fmt: skip
+                     _digest(metadata["weights"], tensors), trust)  # fmt: skip
 
 
 def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:

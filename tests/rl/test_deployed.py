@@ -21,7 +21,7 @@ def learnt(**changes: object) -> Learner:
 
 def test_no_critic_finds_what_acts_worse_than_the_base_and_none_the_rest_better_for_all() -> None:
     learner = learnt()
-    acted, proposed = learner.deployed(SEEN, BASE), learner.actor(SEEN, BASE)[0]
+    acted, proposed = Deployed(learner.actor, learner.critic)(SEEN, BASE), learner.actor(SEEN, BASE)[0]
 
     def gain(action: torch.Tensor) -> torch.Tensor:
         q = learner.critic(torch.cat([SEEN, action], -1)) - learner.critic(torch.cat([SEEN, BASE], -1))
@@ -37,7 +37,8 @@ def test_no_critic_finds_what_acts_worse_than_the_base_and_none_the_rest_better_
 def test_exploration_goes_on_around_whatever_was_chosen() -> None:
     learner = learnt()
     noise = torch.randn(200, 2, generator=torch.Generator().manual_seed(2))
-    moved = learner.deployed(SEEN, BASE, noise) - learner.deployed(SEEN, BASE)
+    acts = Deployed(learner.actor, learner.critic)
+    moved = acts(SEEN, BASE, noise) - acts(SEEN, BASE)
     limit = learner.config.noise_clip
     assert torch.allclose(moved, (learner.config.exploration_std * noise).clamp(-limit, limit), atol=1e-6)
 
@@ -47,3 +48,8 @@ def test_an_actor_that_proposes_nothing_leaves_the_base_alone() -> None:
     base = torch.rand(200, 2) - 0.5
     assert torch.equal(Deployed(learner.actor, learner.critic)(SEEN, base), base)
     assert torch.equal(agreed(learner.critic, SEEN, base, base), base)
+
+
+def test_a_trusted_residual_asks_nobody() -> None:
+    learner = learnt()
+    assert torch.equal(Deployed(learner.actor, learner.critic, alone=True)(SEEN, BASE), learner.actor(SEEN, BASE)[0])

@@ -111,7 +111,7 @@ def test_published_weights_act_as_the_learners_do(tmp_path, unanimous):
     published = load_weights(tmp_path, about())
     x = torch.randn(5, 3), torch.randn(5, 2)
     assert published.version == run.learner.n_updates > 0
-    assert torch.equal(published.deployed(*x), run.learner.deployed(*x))
+    assert torch.equal(published.deployed(*x), run.deployed(*x))
 
 
 def test_bad_episodes_are_set_aside_and_say_why(tmp_path, capsys):
