@@ -23,7 +23,7 @@ from sim.rl_ppo import Collector
 PICTURES = Path("build/policies/arm_insert/base")  # README "Measured" makes it
 SCRIPTED, HARD = "scripted:3.3", "scripted:5.5,0.4"  # 40-60 % and below 20 % by themselves, the hard one slow
 STEPS, HARD_STEPS, PPO_STEPS = 2_000, 2_500, 100_000
-SEEN = ("--steps", "6000", "--evaluate-every", "750", "--episodes", "40", "--demos", "200", "--stray", "6",
+SEEN = ("--steps", "9000", "--evaluate-every", "750", "--episodes", "40", "--demos", "200", "--stray", "6",
         "--limit", "5")  # fmt: skip
 # Where the observation is small, demonstrations make up for a warm-up, and updates cost less than steps.
 EAGER = ("--set", "warmup_steps=100", "updates_per_step=16")
