@@ -29,7 +29,7 @@ class Residual:
 
     def __init__(self, published: Published, base: ChunkPolicy, layout: Layout, explores: bool = False) -> None:
         """`explores`: with the noise of an actor that learns."""
-        self.published, self.base, self._layout = published, base, layout
+        self.published, self.base, self._layout, self._explores = published, base, layout, explores
         about = published.about
         self.rates = Rates.named(layout, about.channels, about.action_range)
         self.step_ns = round(about.step_s * 1e9)
@@ -41,6 +41,12 @@ class Residual:
     def bound(self) -> np.ndarray:
         """(rate_dim,) the most that a correction can be, m and rad, without exploration."""
         return self.rates.displacement(np.full(len(self.rates.indices), self.published.actor.config.residual_scale))
+
+    @property
+    def asks(self) -> bool:
+        """Whether it acts only as far as its critics agree."""
+        published = self.published
+        return (published.exploring if self._explores else published.deployed).asks
 
     def observe(self, observation: Observation, proposal: Proposal) -> np.ndarray:
         """(o,) float32, what the actor sees.

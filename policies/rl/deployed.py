@@ -35,7 +35,7 @@ class Deployed:
     def __init__(self, actor: Actor, critic: EnsembleMlp, alone: bool = False) -> None:
         """The critics are asked only where the actor's config says so, unless it is trusted to act `alone`."""
         self.actor, self.critic = actor, critic
-        self._asks = actor.config.unanimous and not alone
+        self.asks = actor.config.unanimous and not alone
 
     @torch.no_grad()
     def __call__(
@@ -43,7 +43,7 @@ class Deployed:
     ) -> torch.Tensor:
         """(b, a) for observations (b, o) and the base's actions (b, a); `noise` (b, a) standard normal explores."""
         seen = self.actor.shown(observation)
-        if not self._asks:
+        if not self.asks:
             return self.actor(seen, base, noise)[0]
         chosen = agreed(self.critic, seen, self.actor(seen, base)[0], base)
         return chosen if noise is None else bounded(chosen + self.actor.explored(noise), base)

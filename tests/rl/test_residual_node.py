@@ -40,6 +40,7 @@ def test_at_step_0_the_robot_does_what_the_base_does_bit_by_bit(base, plain, tmp
         last, told = made.sources[-1], made.told[-1]
         assert last["policy"] == told["base"] == sha256[:16] and last["residual"] == told["sha256"] != ""
         assert told["version"] == 0 and told["period_ns"] == STEP and made.enabled == [True]
+        assert told["asks"] is False
 
 
 def test_with_the_switch_off_it_does_what_the_base_does_bit_by_bit(base, plain, tmp_path):

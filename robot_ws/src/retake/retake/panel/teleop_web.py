@@ -116,7 +116,8 @@ class TeleopWeb(Node):
     def _on_residual(self, message: String) -> None:
         try:
             told = json.loads(message.data)
-            self._residual["weights"] = f"{told['sha256'][:8]}, {told['version']} updates"
+            asks = ", asks its critics" if told["asks"] else ""
+            self._residual["weights"] = f"{told['sha256'][:8]}, {told['version']} updates{asks}"
         except (ValueError, KeyError, TypeError) as error:
             self._diagnostics.refuse("residual", f"{message.data[:80]!r}: {error!r}")
 

@@ -119,13 +119,13 @@ class ResidualNode(Node):
         about = published.about
         told = {"sha256": published.sha256[:NAMED], "version": published.version,
                 "base": about.base[:NAMED], "run": about.run, "explores": self.parameters.explore,
-                "period_ns": residual.step_ns}
+                "asks": residual.asks, "period_ns": residual.step_ns}
         self._said.publish(String(data=json.dumps(told)))
         self.diagnostics.set("residual_sha256", published.sha256)
         self.diagnostics.set("residual_version", published.version)
         self.get_logger().info(f"residual {published.sha256[:12]} after {published.version} updates on "
                                f"{about.base[:12]}, every {residual.step_ns / 1e6:g} ms, at most "
-                               f"{1000 * residual.bound[0]:.1f} mm")
+                               f"{1000 * residual.bound[0]:.1f} mm{', asks its critics' if residual.asks else ''}")
 
     # Inputs
 
