@@ -1,5 +1,5 @@
-"""What a residual learns on a base of arm_insert that succeeds half of the time. residual_pictures_*: seen through the
-frozen encoders of a trained base; residual_*: for comparison with the literature, of the state, on a scripted base.
+"""What a residual learns on a base of arm_insert that succeeds half of the time. residual_*: seen through the frozen
+encoders of a trained base; residual_state_*: for comparison with the literature, of the state, on a scripted base.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ def told(of: Residuals, prefix: str) -> Results:
 
 def residual() -> Results:
     """With the state observed, on a scripted base."""
-    return told(measured("state", SCRIPTED, *STATE), "residual")
+    return told(measured("state", SCRIPTED, *STATE), "residual_state")
 
 
 def pictures() -> Results:
     """What the machine has: a trained base, seen through its frozen encoders."""
-    return told(measured("pictures", seeing_base(), *SEEN), "residual_pictures")
+    return told(measured("pictures", seeing_base(), *SEEN), "residual")
 
 
 def ppo_steps(seed: int) -> Points:
