@@ -22,7 +22,7 @@ class RlConfig:
     behind_dim: int = 0  # of how far the robot is behind its reference, the last numbers
     residual_scale: float = 0.2  # the residual's bound; 1: the whole action is the actor's
     residual_penalty: float = 0.0  # the value that all of the bound must earn: Adam follows the least slope to its end
-    unanimous: bool = False  # the residual acts as far as all critics agree that it helps, see policies/rl/deployed.py
+    unanimous: bool = False  # at first it acts as far as all critics agree that it helps, see policies/rl/deployed.py
     hidden_dim: int = 128
     n_critics: int = 5
     n_target_critics: int = 2  # of them, drawn at each update, whose least value is the target
