@@ -29,11 +29,13 @@ class Residual:
 
     def __init__(self, published: Published, base: ChunkPolicy, layout: Layout, explores: bool = False) -> None:
         """`explores`: with the noise of an actor that learns."""
-        self.published, self.base, self._layout, self._explores = published, base, layout, explores
+        self.published, self.base, self._layout = published, base, layout
         about = published.about
         self.rates = Rates.named(layout, about.channels, about.action_range)
         self.step_ns = round(about.step_s * 1e9)
-        self._act: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda o, b: act(published.deployed, o, b)
+        self._acts = published.exploring if explores else published.deployed
+        self.asks = self._acts.asks  # its critics, and acts only as far as they agree
+        self._act: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda o, b: act(self._acts, o, b)
         if explores:
             self._act = Explorer(published.actor.config, published, published.version).act
 
@@ -41,12 +43,6 @@ class Residual:
     def bound(self) -> np.ndarray:
         """(rate_dim,) the most that a correction can be, m and rad, without exploration."""
         return self.rates.displacement(np.full(len(self.rates.indices), self.published.actor.config.residual_scale))
-
-    @property
-    def asks(self) -> bool:
-        """Whether it acts only as far as its critics agree."""
-        published = self.published
-        return (published.exploring if self._explores else published.deployed).asks
 
     def observe(self, observation: Observation, proposal: Proposal) -> np.ndarray:
         """(o,) float32, what the actor sees.
@@ -77,7 +73,7 @@ class Residual:
         picture = np.zeros((config.height, config.width, 3), np.uint8)
         for _ in range(N_WARM_UPS):
             seen = features(self.base, self._layout, [picture] * len(config.cameras), pose, pose)
-            act(self.published.deployed, seen, self.rates.action(pose, pose))
+            act(self._acts, seen, self.rates.action(pose, pose))
 
 
 def load_residual(

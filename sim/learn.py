@@ -203,7 +203,7 @@ class _Run:
         person = sum(line["interventions"] * line["steps"] for line in newest) / max(sum(x["steps"] for x in newest), 1)
         helped = f", {100 * person:.0f} % by the person" if self._operator else ""
         hacked = ", the verifier is being fooled" if self._watch is not None and self._watch.is_hacked else ""
-        asks = ", by consent" if self._config.unanimous and not learning.trust.deployed else ""
+        asks = ", by consent" if learning.deployed.asks else ""
         return f"{wins}/{len(newest)} newest succeed{asks}{helped}{hacked}"
 
     def _evaluate(self, actor: Any) -> tuple[int, int]:

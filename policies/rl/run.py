@@ -202,9 +202,10 @@ class LearnerRun:
                 "weights_version": episode.weights_version, "updates": self.learner.n_updates,
                 "interventions": float(episode.intervention.mean()), **measured}  # fmt: skip
         self.journal.append(line)
-        line["next_alone"] = self.trust.explored
+        after = self.trust
+        line["next_alone"] = after.explored
         save_learner(self.folder.path / STATE_NAME, self.learner, self.journal, self._demos)
-        publish(self.folder.path, self.learner, self.about, self.trust)
+        publish(self.folder.path, self.learner, self.about, after)
         with open(self._log_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         return True

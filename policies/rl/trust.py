@@ -14,7 +14,7 @@ from typing import Any
 
 TRIAL_EVERY = 4  # episodes
 NEWEST = 24  # episodes of either kind that count
-ENOUGH = 12  # trials before consent is given up: at one in four no earlier than after 45 episodes
+ENOUGH = 12  # trials before consent is given up: at one in four after 48 episodes at the earliest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Trust:
 
 
 def trust(journal: Sequence[dict[str, Any]]) -> Trust:
-    """After the episodes of a run's journal (policies/rl/run.py). One in which a person helped was no success."""
+    """After the episodes of a run's journal (policies/rl/run.py). One in which a person helped was no success; where
+    nothing succeeds, nothing is proven."""
     acted = [line for line in journal if line.get("alone") is not None]
 
     def wins(alone: bool) -> list[bool]:
@@ -34,7 +35,8 @@ def trust(journal: Sequence[dict[str, Any]]) -> Trust:
         return [line["end"] == "success" and not line["interventions"] for line in kind[-NEWEST:]]
 
     trials, others = wins(True), wins(False)
-    deployed = len(trials) >= ENOUGH and sum(trials) * len(others) >= sum(others) * len(trials)
+    is_as_good = any(trials) and sum(trials) * len(others) >= sum(others) * len(trials)
+    deployed = len(trials) >= ENOUGH and is_as_good
     is_trial = len(acted) % TRIAL_EVERY == TRIAL_EVERY - 1
     return Trust(deployed, deployed != is_trial)
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 from made import about, episode, small
 
+from controllers.rigs import YAM
+from policies.residual import Residual
+from policies.rl.learner import Learner
 from policies.rl.run import LearnerRun, RunFolder
 from policies.rl.trust import ENOUGH, NEWEST, TRIAL_EVERY, Trust, acted_alone, trust
-from policies.rl.weights import load_weights
+from policies.rl.weights import Published, load_weights
 
 
 def line(alone: bool | None, won: bool, helped: float = 0.0) -> dict:
@@ -41,6 +44,7 @@ def test_trusted_it_acts_alone_and_consent_is_what_is_tried() -> None:
 
 def test_a_residual_that_fails_alone_is_never_trusted_and_one_that_begins_to_fail_no_longer() -> None:
     assert not trust(journal(400, won_alone=False)).deployed
+    assert not trust(journal(400, won_alone=False, won_asking=False)).deployed, "nothing is proven"
     lines = journal(200, won_alone=True)
     assert not trust(lines + [line(True, False)] * NEWEST).deployed
     assert not trust(lines + [line(True, True, helped=0.2)] * NEWEST).deployed, "a person saved those"
@@ -74,3 +78,13 @@ def test_weights_that_nobody_published_here_asked_for_consent() -> None:
     assert acted_alone([], 7) is False
     assert acted_alone([], 0) is None
     assert trust([]) == Trust()
+
+
+def test_a_residual_says_whether_it_asks_as_it_acts() -> None:
+    config = small("residual", 16 + 8 + 7, 6, unanimous=True)
+    learner = Learner(config)
+    told = about(channels=YAM.layout.rate_names[:6], action_range=(0.02,) * 6, step_s=0.12)
+    trusted = Published(learner.actor, learner.critic, learner.gripper, told, 1, trust=Trust(deployed=True))
+    for published, explores, asks in ((trusted, False, False), (trusted, True, True),
+                                      (replace(trusted, trust=Trust()), False, True)):  # fmt: skip
+        assert Residual(published, None, YAM.layout, explores).asks is asks
