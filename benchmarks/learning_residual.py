@@ -90,12 +90,12 @@ def told(of: Residuals, prefix: str) -> Results:
     }  # fmt: skip
 
 
-def residual() -> Results:
+def of_state() -> Results:
     """With the state observed, on a scripted base."""
     return told(measured("state", SCRIPTED, *STATE), "residual_state")
 
 
-def pictures() -> Results:
+def residual() -> Results:
     """What the machine has: a trained base, seen through its frozen encoders."""
     return told(measured("pictures", seeing_base(), *SEEN), "residual")
 
