@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.learning_ablations import ablations, n_step
 from benchmarks.learning_g1 import g1
 from benchmarks.learning_gate import false_promotions
 from benchmarks.learning_rac import rac
-from benchmarks.learning_residual import against_ppo, n_step, of_state, residual
+from benchmarks.learning_residual import against_ppo, of_state, residual
 from benchmarks.learning_runs import FINAL, RUNS, SEEDS, SELDOM, TRIALS, Results, curve, learn, tried
 from benchmarks.learning_scratch import from_scratch
 from benchmarks.learning_speed import learner_speed
@@ -62,6 +63,7 @@ def hil() -> Results:
 MEASURES: dict[str, Callable[[], Results]] = {
     "gate": false_promotions, "speed": learner_speed, "residual": residual, "state": of_state, "ppo": against_ppo,
     "hil": hil, "rac": rac, "g1": g1, "scratch": from_scratch, "nstep": n_step,
+    "ablations": ablations,
 }  # fmt: skip
 
 
