@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.learning_ablations import ablations, n_step
 from benchmarks.learning_g1 import g1
 from benchmarks.learning_gate import false_promotions
-from benchmarks.learning_rac import rac
+from benchmarks.learning_rac import rac, rac_tight
 from benchmarks.learning_residual import against_ppo, of_state, residual
 from benchmarks.learning_runs import FINAL, RUNS, SEEDS, SELDOM, TRIALS, Results, curve, learn, tried
 from benchmarks.learning_scratch import from_scratch
@@ -62,7 +62,7 @@ def hil() -> Results:
 
 MEASURES: dict[str, Callable[[], Results]] = {
     "gate": false_promotions, "speed": learner_speed, "residual": residual, "state": of_state, "ppo": against_ppo,
-    "hil": hil, "rac": rac, "g1": g1, "scratch": from_scratch, "nstep": n_step,
+    "hil": hil, "rac": rac, "rac_tight": rac_tight, "g1": g1, "scratch": from_scratch, "nstep": n_step,
     "ablations": ablations,
 }  # fmt: skip
 

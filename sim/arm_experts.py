@@ -60,11 +60,12 @@ class PickExpert:
         self._task, self._hand = task, Hand(measured, PACE * float(rng.uniform(0.85, 1.15)))
         is_lifted = task.cube.position[2] > task.scene.half + self.LIFTED
         self._closing_s = 2 * self.GRIPPED_S if is_lifted else 0.0  # whoever begins with the cube in the hand goes on
-        self.phase = "hover"
+        self.phase, self.is_clear = "hover", is_lifted
 
     def act(self, measured: np.ndarray, dt: float) -> np.ndarray:
         """The action (8,) for the next `dt` s; `measured` (8,) is the pose the arm has."""
         cube, half = self._task.cube.position, self._task.scene.half
+        self.is_clear = self.is_clear or self.phase != "hover"  # over the cube, open
         quat = fingers_down(_nearest_face(rotations.yaw_of(self._task.cube.quat_xyzw), measured))
         above = np.array([*cube[:2], half + self.HOVER])
         grasp = np.array([*cube[:2], max(half, 0.018)])
@@ -109,21 +110,23 @@ def _nearest_face(yaw: float, measured: np.ndarray) -> float:
 
 
 class InsertExpert:
-    """Brings the peg's tip over the hole, upright and turned with it, and down; up again where it is caught."""
+    """Brings the peg's tip over the hole, upright and turned with it, and down; up again where it is caught. In place,
+    a peg that stands on the socket slides over it into the hole instead."""
 
-    HOVER = 0.012  # m, the tip above the socket while it is aligned
+    HOVER, CLEAR = 0.012, 0.008  # m, the tip above the socket while it is aligned; clear of it
     SINK = 0.035  # m, how deep the tip is wanted
     ALIGNED_M, ALIGNED_RAD = 0.0006, 0.02
     CAUGHT_S = 1.2
+    STANDS, PRESS = 0.003, 0.002  # m above the socket's top, and under it as the hand asks for while it slides
 
-    def __init__(self, task: ArmInsertTask, measured: np.ndarray, seed: int = 0) -> None:
+    def __init__(self, task: ArmInsertTask, measured: np.ndarray, seed: int = 0, in_place: bool = False) -> None:
         """`seed` varies the pace, so that demonstrations differ."""
         rng = np.random.default_rng([seed, 0xE2])
-        self._rng = rng
+        self._rng, self._in_place = rng, in_place
         self._task, self._hand = task, Hand(measured, 0.7 * PACE * float(rng.uniform(0.85, 1.15)))
         self._push = np.zeros(3)  # m, what the hand must be asked for beyond where it shall be
         self._caught_s = 0.0
-        self.phase = "align"
+        self.phase, self.is_clear = "align", False
 
     def act(self, measured: np.ndarray, dt: float) -> np.ndarray:
         """The action (8,) for the next `dt` s; `measured` (8,) is the pose the arm has."""
@@ -138,13 +141,16 @@ class InsertExpert:
         aside, depth = float(np.linalg.norm((tip - hole)[:2])), hole[2] - tip[2]
         is_aligned = aside < self.ALIGNED_M and float(np.linalg.norm(turn)) < self.ALIGNED_RAD
         self._decide(is_aligned, depth, dt)
+        self.is_clear = self.is_clear or self.phase == "down" or bool(depth < -self.CLEAR)
         height = self.HOVER if self.phase == "align" else -self.SINK
         if self.phase == "align" and depth > -self.HOVER / 2 and aside > self.ALIGNED_M and depth < 0.002:
             height = self.HOVER  # first up, then aside
+        if self._in_place and self.phase == "align" and depth > -self.STANDS:
+            height = -self.PRESS
         goal_tip = hole + np.array([0.0, 0.0, height])
         if depth > 0.004:
             self._push[:2] = 0.0  # the hole leads now
-        elif aside < 0.004 and self.phase == "align":
+        elif (aside < 0.004 or self._in_place) and self.phase == "align":
             self._push[:2] -= np.clip(2.0 * dt * (tip - hole)[:2], -0.0005, 0.0005)
         position = goal_tip - wanted_hand_R @ lever + self._push
         return self._hand.move(position, rotations.from_matrix(wanted_hand_R), CLOSED, dt)

@@ -9,7 +9,7 @@ import numpy as np
 from controllers.authority_core import AuthorityCore
 from sim.progress import eye_of
 from sim.tasks import task_spec
-from sim.teleoperator import REACTION_S, Phase, Sight, Teleoperator
+from sim.teleoperator import HG_DAGGER, REACTION_S, Phase, Sight, Teleoperator
 
 DEVICE = "scripted"
 
@@ -40,7 +40,8 @@ class Operator:
     def __init__(self, task: str, style: str) -> None:
         """Raises ValueError: the task or the style is unknown to them."""
         spec, eye = task_spec(task), eye_of(task)
-        self._person = Teleoperator(style, spec.rig, eye, spec.make_expert)
+        make_expert = spec.make_direct if style == HG_DAGGER else spec.make_expert
+        self._person = Teleoperator(style, spec.rig, eye, make_expert)
         self.about = {"scripted": style, "reaction_s": list(REACTION_S), "aim_m": eye.aim_m}
 
     def begin(self, task: Any, seed: int) -> None:

@@ -32,17 +32,14 @@ class Progress:
     stage: int
     left_m: float
 
-    def is_beyond(self, other: Progress) -> bool:
-        """Whether more has been done than in `other`."""
-        return (self.stage, -self.left_m) > (other.stage, -other.left_m)
-
 
 @dataclass(frozen=True)
 class Eye:
     """What tells a person that something goes wrong in a task. `closer_m`: so much nearer is getting nearer;
     `farther_m`: so far back is going the wrong way; `patience_s`: without getting nearer. `back_m`: so far behind where
-    it went wrong things were well, and they rewind to there; 0: they lead the robot back by hand. `aim_m`: standard
-    deviation of where the person aims, per help and direction."""
+    it went wrong things were well. `aim_m`: standard deviation of where the person aims, per help and direction.
+    `rewinds`: they go back there with the rewind button, which teaches no way back; else they lead the robot by hand.
+    """
 
     look: Callable[[Any, np.ndarray], Progress]  # task, measured pose (dim,)
     closer_m: float
@@ -50,6 +47,7 @@ class Eye:
     patience_s: float
     back_m: float
     aim_m: float
+    rewinds: bool = False
 
 
 def pick(task: Any, measured: np.ndarray) -> Progress:
@@ -86,13 +84,12 @@ def box(task: Any, measured: np.ndarray) -> Progress:
     return Progress(1, CLEAR_M - above) if above < CLEAR_M else Progress(2, CLEAR_M - behind)
 
 
-# by hand: over the cube there is nothing in the way; a rewind would retrace how the policy has strayed
 PICK = Eye(pick, closer_m=0.002, farther_m=0.03, patience_s=1.5, back_m=0.0, aim_m=0.002)
 EYES = {
     "arm_pick": PICK,
     "arm_pick_tight": PICK,
     "arm_insert": Eye(insert, closer_m=0.001, farther_m=0.01, patience_s=1.2, back_m=0.02, aim_m=0.0004),
-    "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=3.0, back_m=0.08, aim_m=0.004),
+    "g1_box": Eye(box, closer_m=0.01, farther_m=0.04, patience_s=3.0, back_m=0.08, aim_m=0.004, rewinds=True),
 }
 
 

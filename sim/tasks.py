@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +26,11 @@ from sim.task_env import Task
 
 
 class Expert(Protocol):
-    """A demonstrator: where the reference shall be after `dt` more seconds, from the pose that the robot has."""
+    """A demonstrator: where the reference shall be after `dt` more seconds, from the pose that the robot has.
+
+    `is_clear`: nothing is in the way any more; from here a demonstration goes on."""
+
+    is_clear: bool
 
     def act(self, measured: np.ndarray, dt: float) -> np.ndarray: ...
 
@@ -48,10 +53,13 @@ class TaskSpec:
     make_noise: Callable[[np.random.Generator, float], Noise]  # scale
     start_pose: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
     max_episode_s: float
+    make_direct: Callable[[Any, np.ndarray, int], Expert]  # who goes on from where a robot is stuck, never back
 
 
 class TimedExpert:
     """BoxExpert plays its plan by the clock, from the reference at the start, wherever that is."""
+
+    is_clear = True
 
     def __init__(self, task: G1BoxTask, start: np.ndarray, seed: int) -> None:
         yaw = rotations.yaw_of(task.box_quat_xyzw)
@@ -87,7 +95,7 @@ def g1_start_pose(home: np.ndarray, rng: np.random.Generator, spread: float) -> 
     return G1.layout.validated(pose)
 
 
-def _arm_task(name: str, rig: Rig, scene: Any, task: Any, expert: Any) -> TaskSpec:
+def _arm_task(name: str, rig: Rig, scene: Any, task: Any, expert: Any, direct: Any = None) -> TaskSpec:
     def noise(rng: np.random.Generator, scale: float) -> Noise:
         return HandNoise(rng, scale, rig)
 
@@ -95,11 +103,13 @@ def _arm_task(name: str, rig: Rig, scene: Any, task: Any, expert: Any) -> TaskSp
         return rig.layout.validated(_spread_hands(home, rng, rig, spread * ARM_HAND_M, spread * ARM_TURN))
 
     view = arm_view(rig, scene.add_scene)
-    return TaskSpec(name, rig, view, task, expert, noise, start_pose, scene.MAX_EPISODE_S)
+    return TaskSpec(name, rig, view, task, expert, noise, start_pose, scene.MAX_EPISODE_S, direct or expert)
 
 
 class Resting:
     """The demonstrator of a task with nothing to do."""
+
+    is_clear = True
 
     def __init__(self, task: Task, start: np.ndarray, seed: int) -> None:
         self._start = start
@@ -116,10 +126,11 @@ def _g1_box(noise: bool, command_delay: int) -> Task:
 TASKS = {
     spec.name: spec
     for spec in (
-        TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose, MAX_EPISODE_S),
+        TaskSpec("g1_box", G1, G1_VIEW, _g1_box, TimedExpert, ReferenceNoise, g1_start_pose, MAX_EPISODE_S,
+                 TimedExpert),
         _arm_task("arm_pick", YAM, arm_pick, ArmPickTask, PickExpert),
         _arm_task("arm_pick_tight", YAM, arm_pick, TightPickTask, PickExpert),
-        _arm_task("arm_insert", YAM, arm_insert, ArmInsertTask, InsertExpert),
+        _arm_task("arm_insert", YAM, arm_insert, ArmInsertTask, InsertExpert, partial(InsertExpert, in_place=True)),
         _arm_task("arm_table", BIMANUAL_YAM, arm_table, ArmTableTask, Resting),
     )
 }

@@ -158,14 +158,14 @@ class Teleoperator:
         self._seen.append((sight.now_s, sight.measured))
         if self._trouble.watch(progress, sight.now_s) < self._reaction_s or not desk.ask("take_over"):
             return
-        well_s, self._best, self._trouble = self._trouble.well_s, self._trouble.best, None
+        well_s, self._trouble = self._trouble.well_s, None
         self._well = next(pose for at_s, pose in self._seen if at_s >= well_s)
         self.interventions += 1
         self._wanted, self._reached_s = progress.stage + 1, math.inf
         self._is_rewinding = self._is_past = False
         self._is_correcting = not self._is_rac
         self._expert: Any = None
-        self._next(Phase.BACK if self._is_rac and self._eye.back_m > 0.0 else Phase.GRIP, sight)
+        self._next(Phase.BACK if self._is_rac and self._eye.rewinds else Phase.GRIP, sight)
 
     def _back(self, desk: Desk, sight: Sight, progress: Progress) -> None:
         """Hold the rewind button until things are well again; open the hand that was closed on the way, if nothing
@@ -198,7 +198,7 @@ class Teleoperator:
 
     def _help(self, desk: Desk, sight: Sight, progress: Progress) -> None:
         desk.stream(self._aim.moved(self._expert.act(sight.measured, self._rig.reference_dt)))
-        if not self._is_correcting and progress.is_beyond(self._best):  # as far as the robot had come by itself
+        if not self._is_correcting and self._expert.is_clear:
             self._is_correcting = True
             desk.ask("correct")
         self._reached_s = min(self._reached_s, sight.now_s) if progress.stage >= self._wanted else math.inf

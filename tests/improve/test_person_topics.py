@@ -105,7 +105,7 @@ def test_a_person_goes_back_and_corrects_over_topics(graph):
         person.call("hand_back")
         world = scene()
         plan = missing(person.pose, world.cube.position, world.scene.bin_position)
-        helper = Teleoperator(RAC, YAM, replace(eye_of("arm_pick"), back_m=0.05), PickExpert)
+        helper = Teleoperator(RAC, YAM, replace(eye_of("arm_pick"), back_m=0.05, rewinds=True), PickExpert)
         helper.begin(0)
         start_s, thought_s = person.get_clock().now().nanoseconds * 1e-9, -1.0
         while not helper.has_ended:
