@@ -17,7 +17,7 @@ from nav_msgs.msg import Odometry
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -45,6 +45,8 @@ class StubGraph(Node):
         self._measured = self.create_publisher(JointTrajectory, "measured_action", qos.STREAM)
         self._reference = self.create_publisher(JointTrajectory, "reference", qos.STREAM)
         self._authority = self.create_publisher(String, "authority", qos.LATCHED)
+        self._residual = self.create_publisher(String, "residual", qos.LATCHED)
+        self._switch = self.create_publisher(Bool, "residual/enabled", qos.LATCHED)
         self._cameras = [self.create_publisher(CompressedImage, f"camera/{name}/color/image_raw/compressed", qos.CAMERA)
                          for name in ("head", "chest")]
         for service in services:
@@ -59,6 +61,11 @@ class StubGraph(Node):
         self.called, self.actions, self.pose, self.refuse = [], [], g1.HOME_ACTION.copy(), ""
         self.path_speeds: list[float] = []
         self._authority.publish(String(data="policy"))
+
+    def tell_residual(self, text: str, is_on: bool) -> None:
+        """As the residual does of its weights and its switch."""
+        self._residual.publish(String(data=text))
+        self._switch.publish(Bool(data=is_on))
 
     def _on_action(self, message: JointTrajectory) -> None:
         self.actions.append(conversions.action_from(message, G1))

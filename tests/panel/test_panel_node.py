@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -107,6 +108,16 @@ def test_answers_and_outcomes(stub, panel, open_browser):
     browser.says("the robot lies on the floor")
     assert not stub.actions
     assert stub.called == ["episode/success", "panel/take_over"]
+
+
+def test_which_residual_acts_and_whether_it_asks(stub, panel, open_browser):
+    browser, told = open_browser(panel), {"sha256": "0123456789abcdef", "version": 640, "asks": True}
+    stub.tell_residual(json.dumps(told), True)
+    browser.says("01234567, 640 updates, asks its critics, on")
+    stub.tell_residual("{}", False)
+    browser.says("01234567, 640 updates, asks its critics, off")
+    stub.tell_residual(json.dumps({**told, "version": 700, "asks": False}), False)
+    browser.says("01234567, 700 updates, off")
 
 
 def test_without_other_nodes_and_other_pages(run_panel, open_browser):
