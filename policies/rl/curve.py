@@ -10,7 +10,7 @@ from pathlib import Path
 
 from policies.statistics import wilson_interval
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 52, 24, 34, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 376, 52, 24, 50, 44
 COLOURS = ("#3b82c4", "#d9622b", "#1f9d78", "#b56ba6", "#e0a32e", "#9aa3ad")  # told apart by colour-blind eyes too
 
 
@@ -32,7 +32,7 @@ def draw(title: str, lines: Sequence[Line], base: tuple[int, int] | None = None)
     def y(rate: float) -> float:
         return HEIGHT - BOTTOM - rate * (HEIGHT - TOP - BOTTOM)
 
-    parts = [f'<text x="{LEFT}" y="20" font-size="14">{escape(title)}</text>']
+    parts = [f'<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>']
     for k in range(6):
         rate = k / 5
         parts.append(f'<path d="M{LEFT} {y(rate):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
@@ -48,7 +48,7 @@ def draw(title: str, lines: Sequence[Line], base: tuple[int, int] | None = None)
         parts.append(_line(line, colour, x, y))
     legend = "".join(f'<tspan fill="{colour}" dx="14">{escape(line.name)}</tspan>'
                      for line, colour in zip(lines, COLOURS, strict=False))  # fmt: skip
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="20" text-anchor="end">{legend}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="38" text-anchor="end">{legend}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
     white = '<rect width="100%" height="100%" fill="#fff"/>'
     return f'{head}font-size="11" fill="#333">{white}{"".join(parts)}</svg>\n'
