@@ -3,8 +3,8 @@ HG-DAgger, more demonstrations. Three rounds each, then 100 held-out worlds, pai
 
 arm_insert snags: a peg beside the hole stands on the socket, and the policy presses. Lifted off, it is where
 demonstrations have been (RaC); or it slides on to the hole from where it is (HG-DAgger, which frees it as surely and
-as soon: all of 258 and of 268 helps, medians of 1.0 and 1.2 s). arm_pick_tight is beside it because nothing snags there: a hand that has closed on nothing goes on by
-itself, and what a person does next is the same in both.
+as soon: all of 258 and of 268 helps, medians of 1.0 and 1.2 s). arm_pick_tight is beside it because nothing snags
+there: a hand that has closed on nothing goes on by itself, and what a person does next is the same in both.
 
 The base has seen clean demonstrations only. It is flow matching, as in the paper (arXiv 2509.07953): where help leads
 up and demonstrations lead down, regression answers with the middle. All methods go on from this base for as many steps.
