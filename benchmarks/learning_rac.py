@@ -47,7 +47,8 @@ class Setting:
     def base(self) -> Path:
         """It sees well and has seen many demonstrations, none of them stuck."""
         if not self.eyes.is_dir():
-            raise ValueError(f"{self.eyes} is missing; make it with README's commands for {self.task}, in 'Measured'")
+            raise ValueError(f"{self.eyes} is missing; make it with README's commands for {self.eyes.parent.name}, in "
+                             "'Measured'")
         retake("collect", "--task", self.task, "--out", self.folder / "demos", *self.demos)
         return train(self.folder / "base", self.folder / "demos", "flow", self.eyes, self.steps)
 

@@ -143,8 +143,6 @@ class InsertExpert:
         self._decide(is_aligned, depth, dt)
         self.is_clear = self.is_clear or self.phase == "down" or bool(depth < -self.CLEAR)
         height = self.HOVER if self.phase == "align" else -self.SINK
-        if self.phase == "align" and depth > -self.HOVER / 2 and aside > self.ALIGNED_M and depth < 0.002:
-            height = self.HOVER  # first up, then aside
         if self._in_place and self.phase == "align" and depth > -self.STANDS:
             height = -self.PRESS
         goal_tip = hole + np.array([0.0, 0.0, height])
