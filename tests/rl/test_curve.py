@@ -25,3 +25,8 @@ def test_every_point_is_inside_and_names_are_escaped():
     points = [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
     assert len(points) == 2 and all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
     assert points[0][1] > points[1][1], "success is up"
+
+
+def test_names_do_not_lie_over_the_title():
+    title, *others = re.findall(r'y="([\d.]+)"[^>]*>', draw("a title", [Line("a name", [(0, 0, 10), (50, 10, 10)])]))
+    assert float(others[-1]) >= float(title) + 14.0, "font sizes 14 and 11"
